@@ -1,0 +1,94 @@
+"""Poses: the people of one image.
+
+Their written forms (JSON lines, OpenPose, COCO results, CSV) are in :mod:`ltsh_deploy.pose_formats`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ltsh_deploy.skeletons import Skeleton, conversion_matrix
+
+__all__ = ["Poses"]
+
+FloatArray = npt.NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class Poses:
+    """The people found in, or labelled on, one image; the best score first where a decoder made them.
+
+    Attributes:
+        skeleton: whose joints these are.
+        xy: [P, J, 2] float64 pixels of the source image; NaN where a joint is absent.
+        joint_scores: [P, J] float64 in [0, 1] as the network gave them; 0 where a joint is absent.
+        scores: [P] float64, one a person.
+        ids: [P] int64 track ids, unique within an image, or None when nothing was tracked.
+        dropped_peaks: how many heat-map peaks a decoder left out because a joint had more than its limit.
+    """
+
+    skeleton: Skeleton
+    xy: FloatArray
+    joint_scores: FloatArray
+    scores: FloatArray
+    ids: npt.NDArray[np.int64] | None = None
+    dropped_peaks: int = field(default=0, compare=False)
+
+    def __post_init__(self) -> None:
+        people, joints = len(self.scores), self.skeleton.num_joints
+        if self.xy.shape != (people, joints, 2) or self.joint_scores.shape != (people, joints):
+            raise ValueError(
+                f"{people} people of {joints} joints need xy [{people}, {joints}, 2] and joint_scores "
+                f"[{people}, {joints}], got {self.xy.shape} and {self.joint_scores.shape}"
+            )
+        if self.ids is not None and self.ids.shape != (people,):
+            raise ValueError(f"{people} people need as many ids, got {self.ids.shape}")
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    @classmethod
+    def empty(cls, skeleton: Skeleton) -> Poses:
+        """Nobody."""
+        joints = skeleton.num_joints
+        return cls(skeleton, np.zeros((0, joints, 2)), np.zeros((0, joints)), np.zeros(0))
+
+    @property
+    def present(self) -> npt.NDArray[np.bool_]:
+        """[P, J] which joints were found."""
+        return np.isfinite(self.xy).all(axis=2)
+
+    def select(self, people: npt.NDArray[Any] | slice) -> Poses:
+        """The people at these indices, or where this mask is true, in that order."""
+        ids = None if self.ids is None else self.ids[people]
+        return replace(
+            self, xy=self.xy[people], joint_scores=self.joint_scores[people], scores=self.scores[people], ids=ids
+        )
+
+    def to_skeleton(self, target: Skeleton) -> Poses:
+        """The same people with another skeleton's joints, matched by name.
+
+        A joint computed from several (neck, torso centre: see :func:`~ltsh_deploy.skeletons.conversion_matrix`) is
+        present when all of them are, with the lowest of their scores.
+
+        Raises:
+            SkeletonError: when the two skeletons share no joint.
+        """
+        if target == self.skeleton:
+            return self
+        matrix = conversion_matrix(self.skeleton, target)
+        used = matrix > 0
+        present = self.present
+        complete = used.any(axis=1) & ~(used[None] & ~present[:, None, :]).any(axis=2)
+        xy = np.einsum("tj,pjc->ptc", matrix, np.where(present[:, :, None], self.xy, 0.0))
+        lowest = np.where(used[None], self.joint_scores[:, None, :], np.inf).min(axis=2, initial=np.inf)
+        return replace(
+            self,
+            skeleton=target,
+            xy=np.where(complete[:, :, None], xy, np.nan),
+            joint_scores=np.where(complete, lowest, 0.0),
+        )
