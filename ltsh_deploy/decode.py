@@ -1,0 +1,125 @@
+"""From fields to poses: peaks, limb scores, assembly. NumPy and OpenCV only; the reference for every other decoder.
+
+The three steps are those of OpenPose (Cao et al., "Realtime Multi-Person 2D Pose Estimation using Part Affinity
+Fields", CVPR 2017). Where this decoder departs from the published ones:
+
+* Peaks are found and refined at the network's own resolution (:mod:`ltsh_deploy.peaks`); the maps are never upsampled.
+* A limb between faint peaks counts for less than one between sure peaks, when pairs are ordered and people are scored
+  (:mod:`ltsh_deploy.limbs`).
+* Two partial people that meet through a limb are merged unless both have a joint of one kind.
+
+Equal scores are ordered by limb, then by the peaks' places in the map, so that a result depends on the maps alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ltsh_deploy.decode_config import DecodeConfig
+from ltsh_deploy.errors import FieldsError
+from ltsh_deploy.fields import Fields, cells_to_pixels
+from ltsh_deploy.limbs import Connections, score_limbs
+from ltsh_deploy.peaks import Peaks, find_peaks
+from ltsh_deploy.poses import Poses
+from ltsh_deploy.skeletons import Skeleton
+
+__all__ = [
+    "Connections",
+    "DecodeConfig",
+    "Peaks",
+    "assemble_poses",
+    "check_fields",
+    "decode_fields",
+    "find_peaks",
+    "score_limbs",
+]
+
+
+def assemble_poses(
+    peaks: Peaks, connections: Connections, skeleton: Skeleton, config: DecodeConfig = DecodeConfig()
+) -> Poses:
+    """Join connected peaks into people, the best connection first, and keep those that satisfy ``config``.
+
+    Returns:
+        Poses whose coordinates are cells, the best person first.
+    """
+    # At first each peak is a person of its own, known by the peak's index.
+    person = list(range(len(peaks)))
+    members = [[peak] for peak in person]
+    joints = [1 << j for j in peaks.joints.tolist()]
+    limb_scores = [0.0] * len(peaks)
+    order = np.argsort(-connections.scores, kind="stable")
+    for first, second, score in zip(
+        connections.first[order].tolist(),
+        connections.second[order].tolist(),
+        connections.scores[order].tolist(),
+        strict=True,
+    ):
+        kept, merged = person[first], person[second]
+        # One person's two ends share all their joints, so a limb that closes a ring is left out here too.
+        if joints[kept] & joints[merged]:
+            continue
+        if len(members[kept]) < len(members[merged]):
+            kept, merged = merged, kept
+        for peak in members[merged]:
+            person[peak] = kept
+        members[kept] += members[merged]
+        joints[kept] |= joints[merged]
+        limb_scores[kept] += limb_scores[merged] + score
+
+    sizes = np.bincount(person, minlength=len(peaks))
+    people = np.flatnonzero(sizes)
+    totals = np.bincount(person, weights=peaks.scores, minlength=len(peaks)) + limb_scores
+    sizes, scores = sizes[people], totals[people] / (2 * sizes[people])
+    row = np.searchsorted(people, person)
+
+    xy = np.full((len(people), skeleton.num_joints, 2), np.nan)
+    joint_scores = np.zeros((len(people), skeleton.num_joints))
+    xy[row, peaks.joints] = peaks.xy
+    joint_scores[row, peaks.joints] = peaks.scores
+    chosen = np.flatnonzero((sizes >= config.min_joints) & (scores >= config.min_score))
+    chosen = chosen[np.argsort(-scores[chosen], kind="stable")]
+    return Poses(skeleton, xy[chosen], joint_scores[chosen], scores[chosen], dropped_peaks=int(peaks.dropped.sum()))
+
+
+def decode_fields(fields: Fields, skeleton: Skeleton, config: DecodeConfig = DecodeConfig()) -> Poses:
+    """All three steps on one image's fields.
+
+    Returns:
+        Poses in pixels of the network's input.
+
+    Raises:
+        FieldsError: when the maps hold NaN or infinity, or their channels do not fit the skeleton.
+    """
+    check_fields(fields, skeleton)
+    peaks = find_peaks(fields.heatmaps[: skeleton.num_joints], config.peak_threshold, config.max_peaks)
+    connections = score_limbs(fields.pafs, peaks, skeleton, config)
+    poses = assemble_poses(peaks, connections, skeleton, config)
+    poses.xy[...] = cells_to_pixels(poses.xy, fields.stride)
+    return poses
+
+
+def check_fields(fields: Fields, skeleton: Skeleton) -> None:
+    """Raise FieldsError for maps that no pose may be read from."""
+    heatmaps, pafs = fields.heatmaps.shape[0], fields.pafs.shape[0]
+    if heatmaps not in (skeleton.num_joints, skeleton.num_joints + 1) or pafs != 2 * skeleton.num_limbs:
+        raise FieldsError(
+            f"{heatmaps} heat maps and {pafs} PAF channels do not fit skeleton {skeleton.name!r}, "
+            f"which has {skeleton.num_joints} joints (and a background) and {skeleton.num_limbs} limbs",
+            "Check the skeleton and the channels in the model's description.",
+        )
+    for name, maps in (("heat maps", fields.heatmaps), ("PAFs", fields.pafs)):
+        # The sum is not finite if any value is not, and a sum is far cheaper than a test of every value.
+        if not np.isfinite(_sum(maps)):
+            raise FieldsError(
+                f"the network's {name} hold NaN or infinity",
+                "No pose can be read from them. A half-precision model may have overflowed: try it in float32.",
+            )
+
+
+def _sum(maps: npt.NDArray[Any]) -> float:
+    with np.errstate(invalid="ignore", over="ignore"):
+        return float(maps.sum(dtype=np.float64)) if maps.dtype != np.float32 else float(maps.sum())

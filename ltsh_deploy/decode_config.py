@@ -1,0 +1,54 @@
+"""The thresholds of the decoder, the same for every implementation of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ltsh_deploy.errors import UsageError
+
+__all__ = ["DecodeConfig"]
+
+
+@dataclass(frozen=True)
+class DecodeConfig:
+    """Every threshold of the decoder. The defaults are the LTSH paper's, but for those said to be ours.
+
+    Attributes:
+        peak_threshold: a heat-map cell must exceed this to be a peak.
+        max_peaks: a joint keeps at most this many peaks, the strongest; the rest are counted as dropped. Ours.
+        sure_peak: from this score on a peak is as sure as any; below it, its limbs count for less. Ours.
+        samples: points at which a PAF is read between two peaks, both ends included.
+        sample_threshold: the PAF along the limb must exceed this at a point for the point to count.
+        min_samples: so many points must count for two peaks to be joined.
+        max_limb: length, as a part of the map's height, from which a limb's score is lowered as in OpenPose:
+            by ``1 - max_limb * h / length``.
+        min_joints: a person needs so many joints,
+        min_score: and this score: half the sum of its joints' and connections' scores over the number of its joints, in
+            [0, 1]. Ours; the paper asks for 0.2 of a sum that is not halved and takes no account of sureness.
+    """
+
+    peak_threshold: float = 0.05
+    max_peaks: int = 64
+    sure_peak: float = 0.5
+    samples: int = 10
+    sample_threshold: float = 0.01
+    min_samples: int = 8
+    max_limb: float = 0.5
+    min_joints: int = 3
+    min_score: float = 0.05
+
+    def __post_init__(self) -> None:
+        # A threshold below zero would make peaks of cells that hold nothing.
+        for name, low, high in (
+            ("peak_threshold", 0.0, float("inf")),
+            ("max_peaks", 1, 1024),
+            ("sure_peak", 1e-6, float("inf")),
+            ("samples", 2, 1000),
+            ("sample_threshold", -float("inf"), float("inf")),
+            ("min_samples", 1, self.samples),
+            ("max_limb", 0.0, float("inf")),
+            ("min_joints", 1, float("inf")),
+            ("min_score", -float("inf"), float("inf")),
+        ):
+            if not low <= getattr(self, name) <= high:
+                raise UsageError(f"decoding: {name} must lie in [{low}, {high}], got {getattr(self, name)}")
