@@ -53,8 +53,8 @@ class PoseEstimator:
     Args:
         runtime: the network; the estimator closes it.
         decode: thresholds of the decoder.
-        size: (width, height) of the box that an image is scaled into, kept in shape; the network's usual one by default.
-        scales: an image is looked at once for each, in a box so many times as large, and the fields are averaged.
+        size: (width, height) of the box that an image is scaled into, its shape kept; by default the network's own.
+        scales: an image is looked at once for each, in a box so many times as large, and the fields averaged.
         mirror: look at the mirror image too, at every scale.
         batch: at most so many views go through the network at once.
 
@@ -87,7 +87,7 @@ class PoseEstimator:
     def open(
         cls, path: str | Path, *, device: str = "auto", threads: int | None = None, **options: Any
     ) -> PoseEstimator:
-        """An estimator for a model file: a self-describing ONNX file, one with a description beside it, or a checkpoint.
+        """An estimator for a model file: an ONNX file that is described (by itself or beside it), or a checkpoint.
 
         Args:
             path: the model file.

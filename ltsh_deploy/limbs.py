@@ -25,6 +25,8 @@ IntArray = npt.NDArray[np.intp]
 # Pairs are scored in blocks, so that memory stays bounded and a block's arrays stay in the cache.
 _BLOCK = 8192
 _FEW = 2048
+# Cells. Closer than this, the direction from one peak to the other is an accident of rounding.
+_MIN_LENGTH = 1e-3
 
 
 @dataclass(frozen=True)
@@ -51,9 +53,10 @@ def score_limbs(
 
     The integral of a pair is the mean, over ``config.samples`` points, of the bilinearly sampled PAF's component
     along the line between the peaks, less OpenPose's length penalty; it must be positive. A peak off the map is
-    sampled from the nearest place on it. A pair of no length has no direction and is never joined. The score of a
-    pair is its integral times the sureness of both its peaks, a peak's score over ``config.sure_peak``, at most 1: by
-    the integral alone, a speck of noise that happens to lie on a limb would rival the joint at its end.
+    sampled from the nearest place on it. A pair of no length (a thousandth of a cell) has no direction and is never
+    joined. The score of a pair is its integral times the sureness of both its peaks, a peak's score over
+    ``config.sure_peak``, at most 1: by the integral alone, a speck of noise that happens to lie on a limb would rival
+    the joint at its end.
 
     Args:
         pafs: [2L, h, w].
@@ -137,7 +140,7 @@ class _PafSampler:
         """Scores of the pairs that may be joined, and which of the pairs those are."""
         vx, vy = self.xy.take(second, axis=1) - self.xy.take(first, axis=1)
         length = np.sqrt(vx * vx + vy * vy)
-        kept = np.flatnonzero(length > 0)
+        kept = np.flatnonzero(length > _MIN_LENGTH)
         if len(kept) < len(length):
             limb, first, second = limb[kept], first[kept], second[kept]
             vx, vy, length = vx[kept], vy[kept], length[kept]

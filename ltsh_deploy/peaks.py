@@ -33,6 +33,10 @@ _PRODUCTS = (_TERMS[:, :, None] * _TERMS[:, None, :]).reshape(9, 16)
 # A cell that exceeds the fit by this part of the peak's value belongs to something else: noise of a good network
 # stays below it. Its weight falls by this factor, and the fit is repeated at most so often.
 _EXCESS, _DISCOUNT, _REFITS = 0.05, 0.05, 3
+# What the cells leave open, this decides. In a corner of the map that is the curvature: 1 / (2 sigma^2) of this
+# project's own targets at stride 8. Among empty cells it is the slope too: none.
+_PRIOR = np.array([0, 0, 0, 0.5 / (7 / 8) ** 2])
+_PRIOR_WEIGHTS = np.array([1e-12, 1e-12, 1e-12, 1e-6])
 # Below this curvature there is no summit to speak of: 1 / (2 sigma^2) of a Gaussian as wide as 22 cells.
 _MIN_CURVATURE = 1e-3
 
@@ -177,8 +181,7 @@ def _refine(patches: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float64], 
 
 def _solve(weights: npt.NDArray[np.float64], logs: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """[K, 4] weighted least-squares solutions (c, bx, by, a)."""
-    # The ridge decides only what the cells leave open, as when all neighbours are empty.
-    normal = (weights @ _PRODUCTS).reshape(-1, 4, 4) + 1e-9 * np.eye(4)
-    right = (weights * logs) @ _TERMS
+    normal = (weights @ _PRODUCTS).reshape(-1, 4, 4) + np.diag(_PRIOR_WEIGHTS)
+    right = (weights * logs) @ _TERMS + _PRIOR_WEIGHTS * _PRIOR
     solution: npt.NDArray[np.float64] = np.linalg.solve(normal, right[..., None])[..., 0]
     return solution

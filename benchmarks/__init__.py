@@ -1,0 +1,1 @@
+"""Measurements of what the project promises; each prints a table for docs/performance.md."""
