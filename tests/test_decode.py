@@ -174,7 +174,7 @@ def test_a_joint_is_found_where_it_is_also_at_borders_corners_and_between_cells(
     fields = encode_fields(np.array([[place]]), dot, (46, 46))
     peaks = decoder.find_peaks(fields.heatmaps[:1])
     np.testing.assert_allclose(cells_to_pixels(peaks.xy, 8), [place], atol=1e-3)
-    np.testing.assert_allclose(peaks.scores, 1.0, atol=1e-4)
+    np.testing.assert_allclose(peaks.scores, min(1, 2 * fields.heatmaps[0].max()), atol=1e-4)
 
 
 def test_the_strongest_peaks_are_kept_in_order_and_the_rest_counted(decoder: ModuleType) -> None:

@@ -1,0 +1,170 @@
+"""The NumPy decoder: time by step and number of people, accuracy, worst case. Run with ``python -m benchmarks.decode``.
+
+Everything runs on one thread. Times are set beside U: the time that cv2.resize takes, in the same run, to upsample the
+same 57-channel 46 x 54 maps by four with INTER_CUBIC, which is where other decoders begin. U is measured anew beside
+every row, so that a machine that slows down slows both.
+"""
+
+from __future__ import annotations
+
+import tracemalloc
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import linear_sum_assignment
+
+from benchmarks.people import random_people
+from benchmarks.report import machine, median_ms, table, write_section
+from ltsh_deploy.decode import DecodeConfig, assemble_poses, check_fields, decode_fields, find_peaks, score_limbs
+from ltsh_deploy.encode import encode_fields
+from ltsh_deploy.fields import Fields
+from ltsh_deploy.skeletons import COCO18, LTSH15, Skeleton
+
+SIZES = ((46, 54), (92, 164))
+PEOPLE = (1, 5, 10, 30, 60)
+
+
+def yardstick() -> float:
+    """U, in ms."""
+    maps = np.random.default_rng(0).random((46, 54, 57), np.float32)
+    return median_ms(lambda: cv2.resize(maps, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC))
+
+
+def peak_memory(work: Callable[[], object]) -> float:
+    """MiB that NumPy and Python held at most while ``work`` ran, over what they held before."""
+    tracemalloc.start()
+    work()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak / 2**20
+
+
+def speed() -> str:
+    """Medians of the three steps and of the whole, 57-channel maps of people who may overlap and be cut off."""
+    rows = []
+    for h, w in SIZES:
+        for count in PEOPLE:
+            rng = np.random.default_rng(count)
+            people = random_people(rng, count, COCO18, (w * 8, h * 8), apart=0, inside=False)
+            fields = encode_fields(people, COCO18, (h, w))
+            heatmaps = fields.heatmaps[: COCO18.num_joints]
+            peaks = find_peaks(heatmaps)
+            connections = score_limbs(fields.pafs, peaks, COCO18)
+            u = yardstick()
+            steps = [
+                median_ms(work)
+                for work in (
+                    lambda fields=fields: check_fields(fields, COCO18),
+                    lambda heatmaps=heatmaps: find_peaks(heatmaps),
+                    lambda fields=fields, peaks=peaks: score_limbs(fields.pafs, peaks, COCO18),
+                    lambda peaks=peaks, connections=connections: assemble_poses(peaks, connections, COCO18),
+                    lambda fields=fields: decode_fields(fields, COCO18),
+                )
+            ]
+            memory = peak_memory(lambda fields=fields: decode_fields(fields, COCO18))
+            rows.append([f"{h} x {w}", count, len(peaks), *steps, u, steps[-1] / u, memory])
+    header = [
+        "cells",
+        "people",
+        "peaks",
+        "check ms",
+        "peaks ms",
+        "limbs ms",
+        "assembly ms",
+        "all ms",
+        "U ms",
+        "all / U",
+    ]
+    return table([*header, "peak MiB"], rows)
+
+
+def noise() -> str:
+    """Maps of white noise, the most peaks and pairs there can be."""
+    rows = []
+    for size in ((46, 54), (184, 216)):
+        for name in ("uniform", "normal"):
+            rng = np.random.default_rng(0)
+            if name == "uniform":
+                maps = rng.random((19, *size), np.float32), rng.uniform(-1, 1, (38, *size)).astype(np.float32)
+            else:
+                maps = rng.standard_normal((19, *size), np.float32), rng.standard_normal((38, *size), np.float32)
+            fields = Fields(*maps, 8)
+            poses = decode_fields(fields, COCO18)
+            memory = peak_memory(lambda fields=fields: decode_fields(fields, COCO18))
+            time = median_ms(lambda fields=fields: decode_fields(fields, COCO18), 11)
+            rows.append([f"{size[0]} x {size[1]}", name, poses.dropped_peaks, len(poses), time, memory])
+    return table(["cells", "noise", "peaks dropped", "people", "ms", "peak MiB"], rows)
+
+
+def accuracy() -> str:
+    """Maps of people of whom no two have the same joint within two cells, so that the maps hold every joint."""
+    rows = []
+    for skeleton in (LTSH15, COCO18):
+        for sigma in (0.0, 0.02):
+            for count in (1, 5, 10, 20, 30):
+                rows.append([skeleton.name, sigma, count, *accuracy_of(skeleton, sigma, count)])
+    header = ["skeleton", "noise", "people", "mean error px", "median px", "bias x px", "bias y px"]
+    return table([*header, "joints missed or on another person %", "people exact"], rows)
+
+
+def accuracy_of(skeleton: Skeleton, sigma: float, count: int, scenes: int = 20) -> list[object]:
+    """Errors over scenes of 368 x 656 pixels, in pixels of the network's input."""
+    errors: list[npt.NDArray[np.float64]] = []
+    exact = 0
+    for scene in range(scenes):
+        rng = np.random.default_rng([scene, count])
+        people = random_people(rng, count, skeleton, (656, 368))
+        fields = encode_fields(people, skeleton, (46, 82))
+        heatmaps, pafs = (m + rng.normal(0, sigma, m.shape).astype(np.float32) for m in (fields.heatmaps, fields.pafs))
+        poses = decode_fields(Fields(heatmaps, pafs, 8), skeleton, DecodeConfig())
+        exact += len(poses) == count
+        error = poses.xy[:, None] - people[None]
+        distance = np.nan_to_num(np.hypot(error[..., 0], error[..., 1]), nan=100.0)
+        rows, columns = linear_sum_assignment(np.minimum(distance, 100).mean(axis=2))
+        own = np.full(people.shape, np.nan)
+        own[columns] = error[rows, columns]
+        errors.append(own.reshape(-1, 2))
+    all_errors = np.concatenate(errors)
+    distances = np.hypot(all_errors[:, 0], all_errors[:, 1])
+    # Farther than a cell it is not this joint's peak that was found.
+    near = distances < 8
+    bias = all_errors[near].mean(axis=0)
+    return [
+        float(distances[near].mean()),
+        float(np.median(distances[near])),
+        float(bias[0]),
+        float(bias[1]),
+        float(100 * (1 - near.mean())),
+        f"{exact} of {scenes}",
+    ]
+
+
+def main() -> None:
+    """Measure all and write the tables."""
+    cv2.setNumThreads(1)
+    write_section(
+        "decode",
+        "\n\n".join(
+            [
+                "## Decoder",
+                f"`python -m benchmarks.decode`, one thread, medians. {machine()}.",
+                (__doc__ or "").split("\n\n", 1)[1].strip(),
+                "### Time by step",
+                (speed.__doc__ or "").strip(),
+                speed(),
+                "### Worst case",
+                (noise.__doc__ or "").strip(),
+                noise(),
+                "### Accuracy",
+                (accuracy.__doc__ or "").strip()
+                + " Errors are those of joints found within a cell of their place; the others are counted apart.",
+                accuracy(),
+            ]
+        ),
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""Timing, the machine's description, and the tables of docs/performance.md."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import re
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+__all__ = ["machine", "median_ms", "table", "write_section"]
+
+_PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
+
+
+def median_ms(work: Callable[[], object], repeats: int = 25) -> float:
+    """Median milliseconds of one call, after three calls to warm up."""
+    for _ in range(3):
+        work()
+    times = []
+    for _ in range(repeats):
+        begin = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - begin)
+    return statistics.median(times) * 1000
+
+
+def machine() -> str:
+    """One line on what the numbers were measured with."""
+    info = Path("/proc/cpuinfo")
+    found = re.search(r"model name\s*:\s*(.+)", info.read_text()) if info.is_file() else None
+    versions = []
+    for package in ("numpy", "opencv-python-headless", "opencv-python", "onnxruntime", "torch"):
+        try:
+            versions.append(f"{package} {importlib.metadata.version(package)}")
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    processor = found[1].strip() if found else platform.processor() or "unknown processor"
+    return (
+        f"{processor}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}, "
+        f"Python {platform.python_version()}, {', '.join(versions)}"
+    )
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """A Markdown table; floats with two significant decimals at least."""
+
+    def text(value: object) -> str:
+        return (
+            f"{value:.3g}"
+            if isinstance(value, float) and abs(value) < 1
+            else (f"{value:.1f}" if isinstance(value, float) else str(value))
+        )
+
+    lines = [list(header), ["---"] * len(header), *[[text(v) for v in row] for row in rows]]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def write_section(name: str, body: str) -> None:
+    """Print a section and put it into docs/performance.md, in place of the one of that name."""
+    print(body)
+    begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+    page = _PAGE.read_text(encoding="utf-8") if _PAGE.is_file() else "# Performance\n"
+    section = f"{begin}\n\n{body}\n\n{end}"
+    if begin in page:
+        page = page[: page.index(begin)] + section + page[page.index(end) + len(end) :]
+    else:
+        page = f"{page.rstrip()}\n\n{section}\n"
+    _PAGE.write_text(page, encoding="utf-8")
