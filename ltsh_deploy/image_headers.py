@@ -1,0 +1,251 @@
+"""What a picture file says about itself before it is decoded: its format, size, orientation, and whether it is whole.
+
+OpenCV's decoders tell their troubles to stderr and not to the caller, and some of them deliver half a picture; so a
+file is looked over here first. Every reader takes hostile bytes: a wrong offset or length ends in "not known", never
+in an exception or a long loop.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+__all__ = ["ImageHeader", "JpegWalk", "is_animated", "read_header", "recognise_image"]
+
+_MAGIC: tuple[tuple[str, bytes], ...] = (
+    ("JPEG", rb"\xff\xd8\xff"),
+    ("PNG", rb"\x89PNG\r\n\x1a\n"),
+    ("WebP", rb"RIFF....WEBP"),
+    ("TIFF", rb"II[\x2a\x2b]\0|MM\0[\x2a\x2b]"),
+    ("BMP", rb"BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0"),
+    ("GIF", rb"GIF8[79]a"),
+    ("JPEG 2000", rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51"),
+    ("AVIF", rb"\0\0\0.ftyp(?:avi[fs]|.{4}.{4}(?:.{4}){0,12}avi[fs])"),
+    ("HEIC", rb"\0\0\0.ftyp(?:hei[cxms]|hev[cxms]|mif1|msf1)"),
+    ("PNM", rb"P[1-6][\s#]"),
+)
+_PATTERNS = tuple((kind, re.compile(pattern, re.DOTALL)) for kind, pattern in _MAGIC)
+_PNM_SIZE = re.compile(rb"P[1-6](?:\s|#[^\n]*\n)+(\d{1,9})(?:\s|#[^\n]*\n)+(\d{1,9})\s")
+_JPEG_EDGE = re.compile(rb"\xff[\xd8\xd9]")
+_JPEG_MARKER = re.compile(rb"\xff[^\x00\xff]")
+
+# EXIF orientation of AVIF's (anticlockwise quarter turns, mirror axis or None).
+_AVIF_ORIENTATION = {
+    (0, None): 1, (0, 1): 2, (2, None): 3, (0, 0): 4, (1, 0): 5, (3, None): 6,
+    (3, 0): 7, (1, None): 8, (1, 1): 7, (3, 1): 5, (2, 0): 2, (2, 1): 4,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ImageHeader:
+    """What is known of a picture file from its header.
+
+    Attributes:
+        kind: the format's name, as users know it.
+        size: (width, height) as stored, before any rotation; None where the header does not say.
+        orientation: EXIF orientation 1 to 8 that OpenCV leaves to the caller; 1 where it turns the picture itself.
+        premultiplied: whether decoded colours have been multiplied by alpha already.
+        fault: why the file cannot be decoded whole, or "" when nothing was found wrong.
+    """
+
+    kind: str
+    size: tuple[int, int] | None = None
+    orientation: int = 1
+    premultiplied: bool = False
+    fault: str = ""
+
+
+def recognise_image(head: bytes) -> str | None:
+    """The name of the picture format that these first bytes (64 or more, or the whole file) belong to, or None."""
+    return next((kind for kind, pattern in _PATTERNS if pattern.match(head)), None)
+
+
+def is_animated(head: bytes) -> bool:
+    """Whether the file that starts with ``head`` is a GIF or PNG of several frames over time."""
+    if head[:4] == b"GIF8":
+        return b"NETSCAPE2.0" in head or b"ANIMEXTS1.0" in head
+    return head[:4] == b"\x89PNG" and b"acTL" in head.partition(b"IDAT")[0]
+
+
+def read_header(data: bytes) -> ImageHeader | None:
+    """The header of a whole picture file; None when it is of no known format."""
+    kind = recognise_image(data[:256])
+    if kind is None:
+        return None
+    return _READERS[kind](data) if kind in _READERS else ImageHeader(kind)
+
+
+class JpegWalk:
+    """Finds the end of the JPEG that begins at the start of a buffer which may still be growing.
+
+    Attributes:
+        size: (width, height) once the frame header was passed.
+        several: whether the file says that more pictures follow this one (a gain map, a second view).
+        whole: False when the next picture began before this one had ended.
+    """
+
+    def __init__(self) -> None:
+        self.size: tuple[int, int] | None = None
+        self.several = False
+        self.whole = True
+        self._position = 2
+        self._in_scan = False
+
+    def find_end(self, data: bytes | bytearray) -> int | None:
+        """The offset behind the picture, or None when ``data`` does not reach that far.
+
+        ``data`` is the buffer of the last call with bytes appended; what was walked is not walked again.
+        """
+        while not self._in_scan:
+            marker = _JPEG_MARKER.search(data, self._position)
+            if marker is None:
+                self._position = max(self._position, len(data) - 1)
+                return None
+            start, code = marker.start(), data[marker.start() + 1]
+            if code == 0xD9:
+                return start + 2
+            if code == 0xD8 or 0xD0 <= code <= 0xD7 or code == 0x01:
+                self._position = start + 2
+                continue
+            segment = data[start + 2 : start + 11]
+            if len(segment) < 9:
+                self._position = start
+                return None
+            if 0xC0 <= code <= 0xCF and code not in (0xC4, 0xC8, 0xCC):
+                self.size = int.from_bytes(segment[5:7], "big"), int.from_bytes(segment[3:5], "big")
+            self.several |= code == 0xE2 and segment[2:6] == b"MPF\0"
+            self._position = start + 2 + max(2, int.from_bytes(segment[:2], "big"))
+            self._in_scan = code == 0xDA
+        # Inside a scan 0xFF is followed by 0x00 or a restart marker, so these two cannot be picture data.
+        edge = _JPEG_EDGE.search(data, self._position)
+        if edge is None:
+            self._position = max(self._position, len(data) - 1)
+            return None
+        self.whole = data[edge.start() + 1] == 0xD9
+        return edge.end() if self.whole else edge.start()
+
+
+def _jpeg(data: bytes) -> ImageHeader:
+    walk = JpegWalk()
+    end = walk.find_end(data)
+    fault = "" if end is not None and walk.whole else "its end is missing"
+    return ImageHeader("JPEG", walk.size, fault=fault)
+
+
+def _png(data: bytes) -> ImageHeader:
+    size, orientation, position = None, 1, 8
+    while True:
+        length, name = int.from_bytes(data[position : position + 4], "big"), data[position + 4 : position + 8]
+        body = memoryview(data)[position + 8 : position + 8 + length]
+        check = data[position + 8 + length : position + 12 + length]
+        if name == b"IHDR" and len(body) == 13:
+            size = struct.unpack(">II", body[:8])
+        if len(check) < 4:
+            return ImageHeader("PNG", size, fault="its end is missing")
+        # Upper case marks the chunks that pixels depend on; damage elsewhere does no harm.
+        if name[:1].isupper() and zlib.crc32(body, zlib.crc32(name)) != int.from_bytes(check, "big"):
+            return ImageHeader("PNG", size, fault="its data are damaged (a checksum is wrong)")
+        if name == b"eXIf":
+            orientation = _exif_orientation(bytes(body))
+        if name == b"IEND":
+            return ImageHeader("PNG", size, orientation)
+        position += 12 + length
+
+
+def _webp(data: bytes) -> ImageHeader:
+    orientation, position, size = 1, 12, None
+    declared = 8 + int.from_bytes(data[4:8], "little")
+    while position + 8 <= min(len(data), declared):
+        name, length = data[position : position + 4], int.from_bytes(data[position + 4 : position + 8], "little")
+        body = data[position + 8 : position + 8 + (length if name == b"EXIF" else 10)]
+        if name == b"VP8X" and len(body) == 10:
+            size = int.from_bytes(body[4:7], "little") + 1, int.from_bytes(body[7:10], "little") + 1
+        elif name == b"VP8L" and len(body) >= 5 and size is None:
+            bits = int.from_bytes(body[1:5], "little")
+            size = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+        elif name == b"VP8 " and len(body) == 10 and size is None:
+            size = int.from_bytes(body[6:8], "little") & 0x3FFF, int.from_bytes(body[8:10], "little") & 0x3FFF
+        elif name == b"EXIF":
+            orientation = _exif_orientation(body.removeprefix(b"Exif\0\0"))
+        position += 8 + length + length % 2
+    return ImageHeader("WebP", size, orientation, fault="its end is missing" if len(data) < declared else "")
+
+
+def _tiff(data: bytes) -> ImageHeader:
+    tags = dict(_tiff_tags(data))
+    size = (tags[256], tags[257]) if 256 in tags and 257 in tags else None
+    # libtiff multiplies separate 8-bit alpha into the colours; other colours come as they are stored.
+    alpha, bits = tags.get(338), tags.get(258)
+    return ImageHeader("TIFF", size, premultiplied=alpha == 1 or (alpha == 2 and bits == 8))
+
+
+def _tiff_tags(data: bytes) -> Iterator[tuple[int, int]]:
+    """(tag, value) of the first directory, for tags of whole numbers; where a tag has several, the first."""
+    order = "<" if data[:2] == b"II" else ">"
+    big = data[2:4] in (b"\x2b\0", b"\0\x2b")
+    start_form, count_form, entry_form = ("Q", "Q", "HHQ8s") if big else ("I", "H", "HHI4s")
+    try:
+        (position,) = struct.unpack_from(order + start_form, data, 8 if big else 4)
+        (count,) = struct.unpack_from(order + count_form, data, position)
+        position += struct.calcsize(order + count_form)
+        for _ in range(min(count, 4096)):
+            tag, kind, number, value = struct.unpack_from(order + entry_form, data, position)
+            position += struct.calcsize(order + entry_form)
+            form = {1: "B", 3: "H", 4: "I", 16: "Q"}.get(kind)
+            if form is None:
+                continue
+            if number * struct.calcsize(form) <= len(value):
+                yield tag, struct.unpack_from(order + form, value)[0]
+            else:
+                yield tag, struct.unpack_from(order + form, data, struct.unpack(order + start_form, value)[0])[0]
+    except struct.error:
+        return
+
+
+def _exif_orientation(exif: bytes) -> int:
+    orientation = dict(_tiff_tags(exif)).get(274, 1)
+    return orientation if 1 <= orientation <= 8 else 1
+
+
+def _avif(data: bytes) -> ImageHeader:
+    head = data[: 1 << 20].partition(b"mdat")[0]
+    sizes = [struct.unpack(">II", m.group(1)) for m in re.finditer(rb"ispe\0\0\0\0(.{8})", head, re.DOTALL)]
+    turn, mirror = (re.search(rb"\0\0\0\x09" + name + rb"(.)", head, re.DOTALL) for name in (b"irot", b"imir"))
+    turns, axis = turn.group(1)[0] & 3 if turn else 0, mirror.group(1)[0] & 1 if mirror else None
+    return ImageHeader("AVIF", max(sizes, key=lambda s: s[0] * s[1], default=None), _AVIF_ORIENTATION[turns, axis])
+
+
+def _bmp(data: bytes) -> ImageHeader:
+    form, start = ("<HH", 18) if data[14] == 12 else ("<ii", 18)
+    try:
+        width, height = struct.unpack_from(form, data, start)
+    except struct.error:
+        return ImageHeader("BMP", fault="its end is missing")
+    return ImageHeader("BMP", (abs(width), abs(height)))
+
+
+def _gif(data: bytes) -> ImageHeader:
+    return ImageHeader("GIF", struct.unpack("<HH", data[6:10]) if len(data) >= 10 else None)
+
+
+def _jpeg2000(data: bytes) -> ImageHeader:
+    # The size in the box around the codestream is a copy, and need not agree.
+    codestream = data.find(b"\xff\x4f\xff\x51", 0, 1 << 20)
+    if codestream < 0 or len(data) < codestream + 24:
+        return ImageHeader("JPEG 2000")
+    right, bottom, left, top = struct.unpack_from(">IIII", data, codestream + 8)
+    return ImageHeader("JPEG 2000", (max(0, right - left), max(0, bottom - top)))
+
+
+def _pnm(data: bytes) -> ImageHeader:
+    match = _PNM_SIZE.match(data[:4096])
+    return ImageHeader("PNM", (int(match.group(1)), int(match.group(2))) if match else None)
+
+
+_READERS: dict[str, Callable[[bytes], ImageHeader]] = {
+    "JPEG": _jpeg, "PNG": _png, "WebP": _webp, "TIFF": _tiff, "AVIF": _avif,
+    "BMP": _bmp, "GIF": _gif, "JPEG 2000": _jpeg2000, "PNM": _pnm,
+}  # fmt: skip

@@ -1,0 +1,229 @@
+"""What a user named, turned into frames: pictures, videos, folders, patterns, cameras, addresses, stdin."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import glob
+import logging
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from ltsh_deploy.errors import SourceError, UsageError
+from ltsh_deploy.frames import Frame, Kind, Source
+from ltsh_deploy.image_headers import is_animated, recognise_image
+from ltsh_deploy.images import read_image
+from ltsh_deploy.opencv_quirks import is_safe_name
+from ltsh_deploy.piped import StandardInput
+from ltsh_deploy.streams import CaptureDevice, LiveSource, Reconnect, open_device, public_address
+from ltsh_deploy.videos import VideoFile, recognise_video
+
+__all__ = ["PICTURE_SUFFIXES", "VIDEO_SUFFIXES", "Frame", "ImageAddress", "ImageFile", "Kind", "Source", "open_sources"]
+
+logger = logging.getLogger("ltsh_deploy")
+
+#: File name endings of pictures in folders. HEIC cannot be read, but is named so that it is reported, not passed over.
+PICTURE_SUFFIXES = frozenset({
+    ".apng", ".avif", ".bmp", ".dib", ".gif", ".heic", ".heif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg",
+    ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp",
+})  # fmt: skip
+#: File name endings of videos in folders.
+VIDEO_SUFFIXES = frozenset({
+    ".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mjpeg", ".mjpg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg",
+    ".mts", ".ogv", ".ts", ".webm", ".wmv", ".y4m",
+})  # fmt: skip
+_SCHEMES = ("http", "https", "rtmp", "rtmps", "rtp", "rtsp", "rtsps", "srt", "tcp", "udp")
+_STILL_OR_MOVING = (".apng", ".gif")
+_HEAD = 1 << 12
+_TIMEOUT_S = 20.0
+_MAX_DOWNLOAD = 1 << 28
+
+
+class ImageFile(Source):
+    """One picture file."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__("image", str(path))
+        self._path = path
+
+    def __iter__(self) -> Iterator[Frame]:
+        image = read_image(self._path, self.name)
+        self.frames, self.size = 1, (image.shape[1], image.shape[0])
+        yield Frame(image, self.name, self.kind)
+
+
+class ImageAddress(Source):
+    """One picture behind an HTTP address, fetched once."""
+
+    def __init__(self, address: str, name: str) -> None:
+        super().__init__("image", name)
+        self._address = address
+
+    def __iter__(self) -> Iterator[Frame]:
+        image = read_image(self._fetch(), self.name)
+        self.frames, self.size = 1, (image.shape[1], image.shape[0])
+        yield Frame(image, self.name, self.kind)
+
+    def _fetch(self) -> bytes:
+        # Imported here because they take longer to load than the rest of this module.
+        from base64 import b64encode
+        from http.client import HTTPException
+        from urllib.request import Request, urlopen
+
+        parts = urlsplit(self._address)
+        login, _, host = parts.netloc.rpartition("@")
+        request = Request(urlunsplit(parts._replace(netloc=host, fragment="")))
+        if login:
+            request.add_header("Authorization", "Basic " + b64encode(unquote(login).encode()).decode())
+        try:
+            with urlopen(request, timeout=_TIMEOUT_S) as answer:
+                data: bytes = answer.read(_MAX_DOWNLOAD + 1)
+        except (OSError, HTTPException, ValueError) as error:
+            reason = getattr(error, "reason", None) or type(error).__name__
+            raise SourceError(f"{self.name}: cannot be fetched: {reason}", "check the address and network") from None
+        if len(data) > _MAX_DOWNLOAD:
+            raise SourceError(f"{self.name}: more than {_MAX_DOWNLOAD} bytes came", "save it to a file and name that")
+        return data
+
+
+def open_sources(
+    arguments: Sequence[str | os.PathLike[str]],
+    *,
+    reconnect: Reconnect | None = None,
+    device: Callable[[int | str], CaptureDevice] = open_device,
+    stdin: BinaryIO | None = None,
+) -> list[Source]:
+    """One source for each picture, video, camera or stream that the arguments name, in their order.
+
+    An argument is a picture or video file; a folder (its pictures and videos, not those of its subfolders, in natural
+    order); a pattern with ``*``, ``?``, ``[...]`` or ``**``; an address (rtsp://, http:// and so on); a camera's number
+    (unless a file has that name) or device file; or ``-`` for standard input. Nothing is decoded before its source is
+    iterated; only the first bytes of files that were named themselves are looked at, since names can mislead.
+
+    Args:
+        arguments: as typed by the user.
+        reconnect: how patiently network streams and cameras are opened.
+        device: opens a camera or network stream.
+        stdin: read for ``-``; the process's own when left out.
+
+    Raises:
+        SourceError: when an argument names nothing that exists, or nothing of a known kind.
+        UsageError: when there is no argument, an empty one, or ``-`` twice.
+    """
+    names = [os.fspath(argument) for argument in arguments]
+    if not names or not all(names):
+        raise UsageError("no source was named", "name a picture, folder, video, camera number, address, or - for stdin")
+    if names.count("-") > 1:
+        raise UsageError("standard input (-) can be read only once")
+    sources: list[Source] = []
+    for name in names:
+        if name == "-":
+            sources.append(StandardInput(stdin))
+        elif "://" in name:
+            sources.extend(_from_address(name, reconnect, device))
+        elif (camera := _camera_number(name)) is not None:
+            sources.append(LiveSource(camera, None, reconnect, device))
+        else:
+            sources.extend(_from_files(name))
+    return sources
+
+
+def _from_address(
+    address: str, reconnect: Reconnect | None, device: Callable[[int | str], CaptureDevice]
+) -> Sequence[Source]:
+    name = public_address(address)
+    try:
+        parts = urlsplit(address)
+        usable = parts.port != 0 and is_safe_name(address) and (parts.hostname or parts.scheme == "file")
+    except ValueError:
+        usable = None
+    if not usable or parts.scheme not in (*_SCHEMES, "file"):
+        raise SourceError(
+            f"{name}: this is not an address that can be read",
+            f"it must begin with one of {', '.join(_SCHEMES)} and ://",
+        )
+    if parts.scheme == "file":
+        return _from_files(unquote(parts.path))
+    suffix = Path(parts.path).suffix.lower() if parts.scheme in ("http", "https") else ""
+    if suffix in PICTURE_SUFFIXES:
+        return [ImageAddress(address, name)]
+    if suffix in VIDEO_SUFFIXES - {".mjpg", ".mjpeg"}:
+        return [VideoFile(address, name)]
+    return [LiveSource(address, name, reconnect, device)]
+
+
+def _camera_number(name: str) -> int | None:
+    match = re.fullmatch(r"(?:/dev/video)?([0-9]{1,3})", name)
+    if match is None or (name.isdigit() and Path(name).exists()):
+        return None
+    return int(match.group(1))
+
+
+def _from_files(name: str) -> Sequence[Source]:
+    path = Path(name)
+    try:
+        if path.is_dir():
+            return _from_many(path.iterdir(), f"{name}: this folder", "name a folder with pictures or videos in it")
+        if path.exists() or path.is_symlink():
+            return [_from_file(path)]
+        if glob.has_magic(name):
+            found = glob.iglob(name, recursive=True)  # noqa: PTH207  (Path.glob takes no absolute pattern)
+            return _from_many(map(Path, found), f"{name}: what this pattern matches", "check the pattern")
+    except OSError as error:
+        raise SourceError(f"{name}: cannot be read: {error.strerror}", "check the path and its permissions") from None
+    raise SourceError(f"{name}: there is no such file or folder", _suggestion(path))
+
+
+def _from_many(paths: Iterable[Path], what: str, remedy: str) -> Sequence[Source]:
+    """Pictures and videos among the paths, in natural order; files of other kinds are passed over, and counted."""
+    files = [path for path in paths if not path.name.startswith(".") and not _is_special(path)]
+    known = [path for path in files if path.suffix.lower() in PICTURE_SUFFIXES | VIDEO_SUFFIXES]
+    if not known:
+        raise SourceError(f"{what} holds no picture and no video ({len(files)} other files)", remedy)
+    if len(known) < len(files):
+        logger.info("%s: %d files are neither pictures nor videos and were passed over", what, len(files) - len(known))
+    return [_from_file(path, trust_name=True) for path in sorted(known, key=_natural)]
+
+
+def _is_special(path: Path) -> bool:
+    """Folders, pipes and devices; a link to nothing counts as a file, so that it is reported as unreadable."""
+    return path.exists() and not path.is_file()
+
+
+def _natural(path: Path) -> tuple[list[tuple[str, int]], str]:
+    """Orders frame2 before frame10, whatever the case of the letters."""
+    words = re.findall(r"([^0-9]*)([0-9]*)", str(path).lower())
+    return [(text, int(number or -1)) for text, number in words], str(path)
+
+
+def _from_file(path: Path, trust_name: bool = False) -> Source:
+    """A picture or video, by what the file starts with, and where that says nothing, by its name.
+
+    Where names are trusted, only those that may mean either are looked into: a folder can hold 100,000 files.
+    """
+    suffix = path.suffix.lower()
+    if path.is_fifo():
+        raise SourceError(f"{path}: this is a pipe", f"read it as standard input: ltsh infer - < {path}")
+    head = b""
+    if not trust_name or suffix in _STILL_OR_MOVING:
+        # An unreadable file is reported when its source is iterated, so that it does not hold up the others.
+        with contextlib.suppress(OSError), path.open("rb") as file:
+            head = file.read(_HEAD)
+    if recognise_image(head):
+        return VideoFile(str(path)) if is_animated(head) else ImageFile(path)
+    if suffix in VIDEO_SUFFIXES or recognise_video(head):
+        return VideoFile(str(path))
+    return ImageFile(path)
+
+
+def _suggestion(path: Path) -> str:
+    try:
+        names = [entry.name for entry in path.parent.iterdir()]
+    except OSError:
+        return "check the path"
+    near = difflib.get_close_matches(path.name, names[:10_000], n=1)
+    return f"did you mean {path.parent / near[0]}?" if near else "check the path"
