@@ -30,6 +30,8 @@ _Y, _X = (grid.ravel() for grid in np.mgrid[-1:2, -1:2])
 _TERMS = np.stack([np.ones(9), _X, _Y, -(_X**2 + _Y**2)], axis=1)
 _PRODUCTS = (_TERMS[:, :, None] * _TERMS[:, None, :]).reshape(9, 16)
 
+# Cells below this part of the peak's value say nothing of its place.
+_FLOOR = 0.05
 # A cell that exceeds the fit by this part of the peak's value belongs to something else: noise of a good network
 # stays below it. Its weight falls by this factor, and the fit is repeated at most so often.
 _EXCESS, _DISCOUNT, _REFITS = 0.05, 0.05, 3
@@ -47,8 +49,8 @@ class Peaks:
 
     Attributes:
         joints: [K] the joint of each peak.
-        xy: [K, 2] float64 cells. At most one cell away from the cell that is the maximum, so that joints just off the
-            map keep their place.
+        xy: [K, 2] float64 cells. Within half a cell of the cell that is the maximum; up to a whole one off the map, so
+            that joints just off it keep their place.
         scores: [K] float64 height of the fitted Gaussian: at least the cell's value and at most twice it; never over 1
             unless the cell's value is.
         starts: [J + 1] the peaks of joint ``j`` are ``starts[j]`` up to ``starts[j + 1]``.
@@ -155,12 +157,12 @@ def _merge_plateaus(
 
 
 def _refine(patches: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Fit Gaussians to [K, 9] values: offsets [K, 2] from the centre cell, in [-1, 1] cells, and heights [K]."""
+    """Fit Gaussians to [K, 9] values: offsets [K, 2] from the centre cell, in cells, and heights [K]."""
     top = patches[:, 4].astype(np.float64)
-    # Relative to the centre; cells off the map are -inf and, like negative ones, get no weight.
+    # Relative to the centre; cells off the map are -inf.
     values = np.maximum(patches / top[:, None], 0.0)
     logs = np.log(np.maximum(values, 1e-6))
-    weights = values**2
+    weights = np.where(values < _FLOOR, 0.0, values**2)
     fit = _solve(weights, logs)
     todo = np.arange(len(values))
     for _ in range(_REFITS):
@@ -173,7 +175,9 @@ def _refine(patches: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float64], 
         weights[todo] *= np.where(foreign[touched], _DISCOUNT, 1.0)
         fit[todo] = _solve(weights[todo], logs[todo])
     curvature = np.maximum(fit[:, 3:], _MIN_CURVATURE)
-    offsets = np.clip(fit[:, 1:3] / (2 * curvature), -1.0, 1.0)
+    # A summit lies nearer to the greatest cell than to any other; off the map there is no other.
+    least, most = (np.where(np.isinf(patches[:, [x, y]]), 1.0, 0.5) for x, y in ((3, 1), (5, 7)))
+    offsets = np.clip(fit[:, 1:3] / (2 * curvature), -least, most)
     # The height above the centre cell that the offset explains.
     rise = np.exp(np.minimum(curvature[:, 0] * (offsets**2).sum(axis=1), np.log(2.0)))
     return offsets, np.minimum(top * rise, np.maximum(top, 1.0))

@@ -75,7 +75,7 @@ def _fit(heatmap: Any, row: int, column: int) -> tuple[tuple[float, float], floa
     cells = [(row, column), *_neighbours(heatmap, row, column)]
     values = np.array([max(float(heatmap[c]) / top, 0.0) for c in cells])
     terms = np.array([(1, c - column, r - row, -((c - column) ** 2 + (r - row) ** 2)) for r, c in cells], float)
-    weights = values.copy()
+    weights = np.where(values < 0.05, 0, values)
     logs = np.log(np.maximum(values, 1e-6))
     prior, faith = np.array([0, 0, 0, 32 / 49]), np.array([1e-6, 1e-6, 1e-6, 1e-3])
     for refits_left in (3, 2, 1, 0):
@@ -87,7 +87,11 @@ def _fit(heatmap: Any, row: int, column: int) -> tuple[tuple[float, float], floa
             break
         weights[foreign] *= math.sqrt(0.05)
     curvature = max(solution[3], 1e-3)
-    x, y = (min(max(b / (2 * curvature), -1), 1) for b in solution[1:3])
+    h, w = heatmap.shape
+    x, y = (
+        min(max(b / (2 * curvature), -0.5 if at > 0 else -1), 0.5 if at < last else 1)
+        for b, at, last in zip(solution[1:3], (column, row), (w - 1, h - 1), strict=True)
+    )
     return (x, y), min(top * min(math.exp(curvature * (x * x + y * y)), 2), max(top, 1))
 
 

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ltsh_deploy.drawing import draw_poses, joint_colours, limb_colours
+from ltsh_deploy.errors import ImageError
 from ltsh_deploy.poses import FloatArray, Poses
 from ltsh_deploy.skeletons import COCO17, LTSH15, SKELETONS, Skeleton
 
@@ -77,7 +78,7 @@ def test_overlapping_limbs_are_not_darker_than_one() -> None:
     assert dark[1] <= 1.6 * dark[0]
 
 
-@pytest.mark.parametrize("scale", [0.1, 0.3, 1.0, 4.0, 10.0])
+@pytest.mark.parametrize("scale", [0.1, 0.3, 1.0, 5.0])
 def test_readable_at_any_size(scale: float) -> None:
     height, width = round(480 * scale), round(640 * scale)
     drawn = draw_poses(grey(height, width), standing(320 * scale, 60 * scale, 360 * scale), labels=False)
@@ -170,12 +171,16 @@ def test_any_layout_of_the_picture() -> None:
     draw_poses(image, standing(70, 20, 150))
 
 
-@pytest.mark.parametrize("shape", [(4, 4), (4, 4, 4), (0, 4, 3), (1, 4, 4, 3)])
-def test_what_is_no_picture(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match="uint8"):
-        draw_poses(np.zeros(shape, np.uint8), Poses.empty(LTSH15))
-    with pytest.raises(ValueError, match="uint8"):
+def test_what_is_no_picture_and_no_thickness() -> None:
+    for shape in ((4, 4, 4), (0, 4, 3), (1, 4, 4, 3)):
+        with pytest.raises(ImageError):
+            draw_poses(np.zeros(shape, np.uint8), Poses.empty(LTSH15))
+    with pytest.raises(ImageError, match="uint8"):
         draw_poses(np.zeros((4, 4, 3), np.float32), Poses.empty(LTSH15))  # type: ignore[arg-type]
+    for thickness in (0.0, -1.0, np.nan, np.inf):
+        with pytest.raises(ValueError, match="thickness"):
+            draw_poses(grey(9, 9), Poses.empty(LTSH15), thickness=thickness)
+    assert draw_poses(grey(90, 90), standing(40, 5, 80), thickness=50).shape == (90, 90, 3)
 
 
 def oklab(colours: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

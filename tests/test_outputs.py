@@ -16,7 +16,7 @@ import pytest
 
 from ltsh_deploy.errors import InputError, LtshError, OutputError, UsageError
 from ltsh_deploy.outputs import DrawTarget, PoseWriter, write_image
-from ltsh_deploy.pose_formats import FramePoses, from_coco, from_openpose, from_record
+from ltsh_deploy.pose_formats import CSV_HEADER, FramePoses, from_coco, from_openpose, from_record, to_csv_rows
 from ltsh_deploy.poses import Poses
 from ltsh_deploy.skeletons import COCO17
 from ltsh_deploy.whole_files import WholeFile, write_whole
@@ -270,7 +270,7 @@ def test_whole_file_names_the_folder_that_is_missing(tmp_path: Path) -> None:
 
 def draw_names(folder: Path, *sources: tuple[str, bool]) -> list[str]:
     target = DrawTarget(folder, sources)
-    return [target.path_for(source).relative_to(folder).as_posix() for source, _ in sources]
+    return [target.path_for(source, moves).relative_to(folder).as_posix() for source, moves in sources]
 
 
 def test_drawings_in_a_folder(tmp_path: Path) -> None:
@@ -301,10 +301,12 @@ def test_drawings_never_replace_a_source(tmp_path: Path) -> None:
 
 
 def test_a_drawing_in_a_file(tmp_path: Path) -> None:
-    assert DrawTarget(tmp_path / "o.png", [("a.jpg", False)]).path_for("a.jpg") == tmp_path / "o.png"
-    assert DrawTarget(tmp_path / "o.mkv", [("a.avi", True)]).path_for("a.avi") == tmp_path / "o.mkv"
+    assert DrawTarget(tmp_path / "o.png", [("a.jpg", False)]).path_for("a.jpg", False) == tmp_path / "o.png"
+    assert DrawTarget(tmp_path / "o.mkv", [("a.avi", True)]).path_for("a.avi", True) == tmp_path / "o.mkv"
     (tmp_path / "odd.png").mkdir()
-    assert DrawTarget(tmp_path / "odd.png", [("a.jpg", False)]).path_for("a.jpg") == tmp_path / "odd.png" / "a.jpg"
+    assert (
+        DrawTarget(tmp_path / "odd.png", [("a.jpg", False)]).path_for("a.jpg", False) == tmp_path / "odd.png" / "a.jpg"
+    )
 
 
 @pytest.mark.parametrize(
@@ -327,7 +329,33 @@ def test_drawings_that_cannot_go_there(
         DrawTarget(target, sources)
 
 
+def test_a_source_whose_kind_only_reading_tells(tmp_path: Path) -> None:
+    sources = [("stdin", None), ("stdin.png", False)]
+    target = DrawTarget(tmp_path, sources)
+    assert target.path_for("stdin", True).name == "stdin.mp4"
+    assert target.path_for("stdin", False).name == "stdin_2.png"
+    assert target.path_for("stdin.png", False).name == "stdin.png"
+    one = DrawTarget(tmp_path / "o.mp4", sources[:1])
+    assert one.path_for("stdin", True) == tmp_path / "o.mp4"
+    with pytest.raises(UsageError, match="picture"):
+        one.path_for("stdin", False)
+
+
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="file"):
         DrawTarget(tmp_path / "file" / "sub", [("a.png", False)])
+
+
+def test_the_documents_samples_are_what_is_read() -> None:
+    text = (Path(__file__).parent.parent / "docs" / "outputs.md").read_text()
+    record, openpose, coco = (json.loads(block.split("```")[0]) for block in text.split("```json\n")[1:])
+    ours = from_record(record)
+    assert ours.poses.ids is not None
+    assert ours.poses.ids.tolist() == [3]
+    theirs = from_openpose(openpose, ours.poses.skeleton)
+    np.testing.assert_array_equal(theirs.xy, ours.poses.xy)
+    np.testing.assert_array_equal(from_coco(coco)[197388].xy, ours.poses.to_skeleton(COCO17).xy)
+    table = text.split("```csv\n")[1].split("```")[0]
+    rows = [",".join(map(str, row)) for row in (CSV_HEADER, *to_csv_rows(ours))]
+    assert table.splitlines() == rows

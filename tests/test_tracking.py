@@ -149,6 +149,9 @@ def test_times_that_stand_still_or_go_back() -> None:
         assert np.isfinite(again.xy).all()
     assert ids(tracker.update(crowd(at(0)), 0.0)) == [2], "a video that starts again is a new one"
     assert ids(tracker.update(crowd(at(0)), 0.1)) == [2]
+    slipping = Tracker(TrackerConfig(max_age=1.0))
+    seen = [ids(slipping.update(crowd(at(0)), time_s)) for time_s in (10.0, 9.5, 9.1, 8.9)]
+    assert seen == [[1], [1], [1], [2]], "measured from the latest time there was"
     for time_s in (np.nan, np.inf, -np.inf):
         with pytest.raises(ValueError, match="time"):
             tracker.update(crowd(at(0)), time_s)

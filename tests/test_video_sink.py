@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from ltsh_deploy.errors import OutputError
+from ltsh_deploy.errors import ImageError, OutputError
 from ltsh_deploy.video_sink import VideoSink
 
 ROOT = Path(__file__).parent.parent
@@ -137,6 +137,12 @@ def test_impossible_rates(tmp_path: Path, rate: float) -> None:
 def test_impossible_places(tmp_path: Path, name: str) -> None:
     with pytest.raises(OutputError, match="v"):
         VideoSink(tmp_path / name, 25)
+
+
+def test_what_is_no_picture(tmp_path: Path) -> None:
+    with pytest.raises(ImageError):
+        draw(tmp_path / "v.mp4", [np.zeros((4, 4, 3), np.float32)])  # type: ignore[list-item]
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("program", [True, False])

@@ -1,0 +1,299 @@
+"""Results into files: poses as text, drawn pictures, and which file each source's drawing goes into.
+
+Nothing half-written is left: a file has its name only when it is whole (:mod:`ltsh_deploy.whole_files`). Drawn videos
+are in :mod:`ltsh_deploy.video_sink`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path, PurePath
+from types import TracebackType
+from typing import BinaryIO
+
+import cv2
+
+from ltsh_deploy.errors import OutputError, UsageError
+from ltsh_deploy.images import Image, check_image
+from ltsh_deploy.pose_formats import (
+    CSV_HEADER,
+    FramePoses,
+    source_stem,
+    to_coco,
+    to_csv_rows,
+    to_openpose,
+    to_record,
+)
+from ltsh_deploy.whole_files import WholeFile, write_error, write_whole
+
+__all__ = ["PICTURE_SUFFIXES", "POSE_FORMATS", "VIDEO_SUFFIXES", "DrawTarget", "PoseWriter", "write_image"]
+
+POSE_FORMATS = ("jsonl", "openpose", "coco", "csv")
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".avi")
+_JPEG_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo")
+
+_log = logging.getLogger(__name__)
+
+
+class PoseWriter:
+    """Writes the poses of picture after picture, frame after frame; a context manager.
+
+    A file has its name only after the block ends, by itself or by KeyboardInterrupt, and then holds every image handed
+    over before; any other exception leaves an older file untouched. The formats, see :mod:`ltsh_deploy.pose_formats`:
+
+    - ``jsonl``: one record a line.
+    - ``openpose``: into a folder (one that exists, or a name that ends in ``/``), one ``<stem>_keypoints.json`` a
+      picture and ``<stem>_<12 digits>_keypoints.json`` a video frame, as OpenPose does; each appears at once. Into a
+      file, one OpenPose object a line, with ``source`` and ``frame`` added.
+    - ``coco``: one JSON array of results.
+    - ``csv``: a header, then one row a joint.
+
+    Args:
+        target: a file, a folder (``openpose`` only), ``-`` for stdout, or a device or pipe, written to directly.
+        form: one of :data:`POSE_FORMATS`.
+        live: pass each image on as soon as it is written, as is always done for stdout.
+
+    Raises:
+        UsageError: for a format that does not exist, or a target that looks like a picture or video.
+        OutputError: when the target cannot be written. A closed stdout raises BrokenPipeError.
+    """
+
+    def __init__(self, target: str | Path, form: str = "jsonl", *, live: bool = False) -> None:
+        if form not in POSE_FORMATS:
+            raise UsageError(f"{form!r} is not a format for poses", f"Use one of {', '.join(POSE_FORMATS)}.")
+        self._form, self._live = form, live
+        self._target = str(target)
+        path = Path(target)
+        self._folder = path if self._target != "-" and _is_folder(self._target) else None
+        if self._folder is not None and form != "openpose":
+            raise UsageError(f"{target}: is a folder, and {form} is written into one file")
+        if path.suffix.lower() in (*PICTURE_SUFFIXES, *VIDEO_SUFFIXES):
+            raise UsageError(f"{target}: poses are text and do not go into a {path.suffix} file", "Name another file.")
+        self._file: WholeFile | None = None
+        self._stream: BinaryIO | None = None
+        self._whole = 0  # bytes up to the end of the last complete image
+        self._stems = _UniqueNames()
+        self._image_ids: dict[object, str] = {}
+
+    def __enter__(self) -> PoseWriter:
+        if self._folder is not None:
+            _make_folder(self._folder)
+        elif self._target != "-":
+            path = Path(self._target)
+            try:
+                direct = path.exists() and not path.is_file() and not path.is_dir()
+                self._file = None if direct else WholeFile(path)
+                self._stream = (path if self._file is None else self._file.temporary).open("wb")
+            except OSError as error:
+                raise write_error(self._target, error) from None
+        if self._form == "csv":
+            self._put(_csv([CSV_HEADER]))
+        elif self._form == "coco":
+            self._put("[")
+        return self
+
+    def write(self, frame: FramePoses) -> None:
+        """Write one image's poses.
+
+        Raises:
+            OutputError: when that fails.
+            InputError: when a score is NaN or infinite.
+        """
+        if self._form == "jsonl":
+            self._put(_json(to_record(frame)) + "\n")
+        elif self._form == "csv":
+            self._put(_csv(to_csv_rows(frame)))
+        elif self._form == "coco":
+            self._put(self._coco_text(frame))
+        elif self._folder is None:
+            self._put(_json({"source": frame.source, "frame": frame.frame, **to_openpose(frame)}) + "\n")
+        else:
+            stem = self._stems.of(frame.source, source_stem(frame.source))
+            number = "" if frame.frame is None else f"_{frame.frame:012d}"
+            write_whole(self._folder / f"{stem}{number}_keypoints.json", _json(to_openpose(frame)).encode())
+
+    def _coco_text(self, frame: FramePoses) -> str:
+        entries = to_coco(frame)
+        if not entries:
+            return ""
+        # A picture's id must be its own; the frames of one video share theirs with those of another.
+        name = entries[0]["image_id"] if frame.frame is None else "the frame's index"
+        other = self._image_ids.setdefault(name, frame.source)
+        if other != frame.source:
+            _log.warning("%s and %s have the same image_id in COCO results: %s", other, frame.source, name)
+        start = "\n" if self._whole == len("[") else ",\n"
+        return start + ",\n".join(map(_json, entries))
+
+    def _put(self, text: str) -> None:
+        try:
+            if self._stream is None:
+                encoding = sys.stdout.encoding or "utf-8"
+                sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
+                sys.stdout.flush()
+            else:
+                self._stream.write(text.encode("utf-8", "surrogateescape"))
+                if self._live or self._file is None:
+                    self._stream.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise write_error(self._target, error) from None
+        self._whole += len(text.encode("utf-8", "surrogateescape"))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None or issubclass(kind, KeyboardInterrupt):
+                self._finish()
+        finally:
+            if self._stream is not None:
+                with contextlib.suppress(OSError):
+                    self._stream.close()
+            if self._file is not None:
+                self._file.discard()
+
+    def _finish(self) -> None:
+        try:
+            if self._stream is not None and self._file is not None:
+                # An interrupt may have come in the middle of an image.
+                self._stream.truncate(self._whole)
+                self._stream.seek(self._whole)
+            if self._form == "coco":
+                self._put("\n]\n")
+            if self._stream is not None:
+                self._stream.close()
+        except OSError as error:
+            raise write_error(self._target, error) from None
+        if self._file is not None:
+            self._file.commit()
+
+
+class DrawTarget:
+    """Which file each source's drawing goes into.
+
+    Args:
+        target: a picture or video file for the one source there is, or a folder: one that exists, or a name
+            that ends in ``/`` or has no suffix, which is then made. In a folder a video becomes ``<stem>.mp4``, a JPEG
+            ``<stem>.jpg`` and any other picture ``<stem>.png``; where two would have one name, or a drawing would
+            replace a source, the later gets ``<stem>_2`` and so on.
+        sources: every source's name, and whether it moves (a video, a camera, a stream); None where only reading tells.
+
+    Raises:
+        UsageError: when a file is named for several sources, for the wrong kind, or is the source itself.
+        OutputError: when the folder cannot be made.
+    """
+
+    def __init__(self, target: str | Path, sources: Sequence[tuple[str, bool | None]]) -> None:
+        self._path, suffix = Path(target), Path(target).suffix.lower()
+        originals = {os.path.realpath(source) for source, _ in sources}
+        self._names = _UniqueNames(taken=lambda name: os.path.realpath(self._path / name) in originals)
+        self._is_file = not _is_folder(str(target)) and bool(suffix)
+        if not self._is_file:
+            _make_folder(self._path)
+        elif suffix not in (*PICTURE_SUFFIXES, *VIDEO_SUFFIXES):
+            known = ", ".join((*PICTURE_SUFFIXES, *VIDEO_SUFFIXES))
+            raise UsageError(f"{target}: drawings cannot be {suffix} files", f"Use one of {known}, or a folder.")
+        elif len(sources) != 1:
+            remedy = f"Name a folder, such as {self._path.stem}/"
+            raise UsageError(f"{target}: {len(sources)} drawings do not go into one file", remedy)
+        elif os.path.realpath(target) in originals:
+            raise UsageError(f"{target}: the drawing would replace its own source", "Name another file.")
+        for source, moves in sources:
+            if moves is not None:
+                self.path_for(source, moves)
+
+    def path_for(self, source: str, moves: bool) -> Path:
+        """The file of this source's drawing, the same at every call.
+
+        Raises:
+            UsageError: when the one file named is a picture and the source moves, or the other way round.
+        """
+        if not self._is_file:
+            jpeg = PurePath(source).suffix.lower() in _JPEG_SUFFIXES
+            suffix = ".mp4" if moves else ".jpg" if jpeg else ".png"
+            return self._path / self._names.of(f"{source}{suffix}", source_stem(source), suffix)
+        if moves != (self._path.suffix.lower() in VIDEO_SUFFIXES):
+            kind, wanted = ("video", VIDEO_SUFFIXES) if moves else ("picture", PICTURE_SUFFIXES)
+            raise UsageError(f"{self._path}: {source} is a {kind}", f"Name a folder, or a file in {', '.join(wanted)}.")
+        return self._path
+
+
+def write_image(path: str | Path, image: Image) -> None:
+    """Write a picture whole or not at all, in the format its suffix names (one of :data:`PICTURE_SUFFIXES`).
+
+    Args:
+        path: an older file of this name is replaced.
+        image: [H, W, 3] RGB.
+
+    Raises:
+        OutputError: for an unknown suffix, a size the format cannot hold, or a file that cannot be written.
+        ImageError: when the image is none.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in PICTURE_SUFFIXES:
+        known = ", ".join(PICTURE_SUFFIXES)
+        raise OutputError(f"{path}: {suffix or 'no suffix'} names no picture format", f"Use one of {known}.")
+    quality = {".jpg": cv2.IMWRITE_JPEG_QUALITY, ".jpeg": cv2.IMWRITE_JPEG_QUALITY, ".webp": cv2.IMWRITE_WEBP_QUALITY}
+    options = [quality[suffix], 95] if suffix in quality else []
+    image = check_image(image)
+    height, width = image.shape[:2]
+    try:
+        done, data = cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
+    except cv2.error:
+        done = False
+    if not done:
+        raise OutputError(f"{path}: {suffix} cannot hold {width} x {height} pixels", "Use a .png file.")
+    write_whole(path, data.tobytes())
+
+
+class _UniqueNames:
+    """File names for sources: each source keeps its name, and no two get the same, upper and lower case alike."""
+
+    def __init__(self, taken: Callable[[str], bool] = lambda name: False) -> None:
+        self._taken = taken
+        self._names: dict[str, str] = {}
+        self._used: set[str] = set()
+
+    def of(self, source: str, stem: str, suffix: str = "") -> str:
+        if source not in self._names:
+            name, count = stem + suffix, 1
+            while name.casefold() in self._used or self._taken(name):
+                count += 1
+                name = f"{stem}_{count}{suffix}"
+            self._used.add(name.casefold())
+            self._names[source] = name
+        return self._names[source]
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, allow_nan=False, separators=(", ", ": "))
+
+
+def _csv(rows: Iterable[Sequence[object]]) -> str:
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
+
+def _is_folder(target: str) -> bool:
+    """Whether the user means a folder: it is one, or its name ends like one."""
+    try:
+        return target.endswith(("/", os.sep)) or Path(target).is_dir()
+    except OSError:
+        return False
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        raise write_error(path, error) from None
