@@ -60,7 +60,7 @@ class Poses:
     @property
     def present(self) -> npt.NDArray[np.bool_]:
         """[P, J] which joints were found."""
-        return np.isfinite(self.xy).all(axis=2)
+        return np.asarray(np.isfinite(self.xy).all(axis=2))
 
     def select(self, people: npt.NDArray[Any] | slice) -> Poses:
         """The people at these indices, or where this mask is true, in that order."""
@@ -83,7 +83,8 @@ class Poses:
         matrix = conversion_matrix(self.skeleton, target)
         used = matrix > 0
         present = self.present
-        complete = used.any(axis=1) & ~(used[None] & ~present[:, None, :]).any(axis=2)
+        lacking = np.asarray((used[None] & ~present[:, None, :]).any(axis=2))
+        complete = used.any(axis=1) & ~lacking
         xy = np.einsum("tj,pjc->ptc", matrix, np.where(present[:, :, None], self.xy, 0.0))
         lowest = np.where(used[None], self.joint_scores[:, None, :], np.inf).min(axis=2, initial=np.inf)
         return replace(

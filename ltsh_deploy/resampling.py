@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,7 @@ from ltsh_deploy.skeletons import Skeleton
 
 __all__ = ["Pass", "average_passes"]
 
-FloatArray = npt.NDArray[np.float64]
+FloatArray = npt.NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
@@ -52,13 +53,14 @@ def average_passes(passes: Sequence[Pass], skeleton: Skeleton) -> tuple[Fields, 
     places = finest.placement.to_image(cells_to_pixels(diagonal, finest.fields.stride))
     xs, ys = places[:w, 0], places[:h, 1]
 
-    heatmaps = np.zeros((finest.fields.heatmaps.shape[0], h, w))
-    pafs = np.zeros((finest.fields.pafs.shape[0], h, w))
+    heatmaps: FloatArray = np.zeros((finest.fields.heatmaps.shape[0], h, w))
+    pafs: FloatArray = np.zeros((finest.fields.pafs.shape[0], h, w))
     for each in passes:
         width = each.placement.image_size[0]
         columns, rows = _cells_at(each, width - 1 - xs if each.mirrored else xs, ys)
         across, down = _spline_weights(columns, each.fields.size[1]), _spline_weights(rows, each.fields.size[0])
-        seen, seen_pafs = down @ each.fields.heatmaps @ across.T, down @ each.fields.pafs @ across.T
+        seen: FloatArray = down @ each.fields.heatmaps @ across.T
+        seen_pafs: FloatArray = down @ each.fields.pafs @ across.T
         if each.mirrored:
             seen, seen_pafs = _unmirror(seen, seen_pafs, skeleton)
         heatmaps += seen
@@ -81,7 +83,8 @@ def _spline_weights(at: FloatArray, size: int) -> FloatArray:
     """[len(at), size] weights that interpolate a row of ``size`` values at these positions; beyond its ends, the end.
 
     The interpolant is the cubic spline through the values (Unser, "Splines: a perfect fit for signal and image
-    processing", 1999). It moves the summits of this project's own targets about a third as far as cubic convolution does.
+    processing", 1999). It moves the summits of this project's own targets about a third as far as cubic convolution
+    does.
     """
     return _basis(np.clip(at, 0, size - 1), size) @ np.linalg.inv(_basis(np.arange(size, dtype=np.float64), size))
 

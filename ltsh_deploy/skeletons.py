@@ -64,9 +64,7 @@ class Skeleton:
         for limb in self.limbs:
             if self._mirror_limb(limb) is None:
                 names = tuple(self.joints[j] for j in limb)
-                raise SkeletonError(
-                    f"skeleton {self.name!r}: limb {names} has no mirror image among the limbs, so flipping is undefined"
-                )
+                raise SkeletonError(f"skeleton {self.name!r}: limb {names} has no mirror image among the limbs")
 
     @property
     def num_joints(self) -> int:
@@ -184,8 +182,10 @@ _TEMPLATE = """A skeleton file is YAML like this:
 
 def _skeleton(name: str, joints: str, limbs: str) -> Skeleton:
     """Shorthand of this module: names and limbs in one string each, r_ and l_ for right_ and left_."""
-    long = tuple(j.replace("r_", "right_", 1) if j.startswith("r_") else
-                 j.replace("l_", "left_", 1) if j.startswith("l_") else j for j in joints.split())
+    long = tuple(
+        j.replace("r_", "right_", 1) if j.startswith("r_") else j.replace("l_", "left_", 1) if j.startswith("l_") else j
+        for j in joints.split()
+    )
     pairs = tuple((int(a), int(b)) for a, b in (limb.split("-") for limb in limbs.split()))
     return Skeleton(name, long, pairs, _sided_pairs(long), tuple(_SIGMAS[_plain_name(j)] for j in long))
 
@@ -247,13 +247,18 @@ def conversion_matrix(source: Skeleton, target: Skeleton) -> npt.NDArray[np.floa
         SkeletonError: when not one joint of the target can be had.
     """
 
+    identity: npt.NDArray[np.float64] = np.eye(source.num_joints)
+
     def row(name: str) -> npt.NDArray[np.float64] | None:
         if name in source.joints:
-            return np.eye(source.num_joints)[source.joints.index(name)]
+            own: npt.NDArray[np.float64] = identity[source.joints.index(name)]
+            return own
         for derived, parts in _DERIVED:
             rows = [row(part) for part, _ in parts] if derived == name else [None]
             if all(r is not None for r in rows):
-                return np.sum([w * r for (_, w), r in zip(parts, rows, strict=True) if r is not None], axis=0)
+                weighted = [w * r for (_, w), r in zip(parts, rows, strict=True) if r is not None]
+                total: npt.NDArray[np.float64] = np.sum(weighted, axis=0)
+                return total
         return None
 
     matrix = np.zeros((target.num_joints, source.num_joints))
