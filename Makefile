@@ -1,0 +1,83 @@
+# Everything a newcomer or CI runs; `make` alone lists it. The virtual environment is made on first use.
+
+PYTHON ?= python3
+VENV ?= .venv
+PICTURE ?=
+MODEL ?=
+WORKERS ?= 2
+
+BIN := $(VENV)/bin
+ROOMS := ltsh_deploy train export cuda_kernels cli
+# A third-party network that some checkouts have beside them; this version has no model of its own.
+COCO_MODEL := ../shared/models/coco_paf_mobilenet_v2_small.onnx
+DEMO_OUT := out/demo
+
+export PICTURE MODEL
+
+.PHONY: help demo test check lint types format clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo 'make demo [PICTURE=file] [MODEL=file.onnx]   find the people in a picture and draw them'
+	@echo 'make test                                    every test that needs no GPU'
+	@echo 'make check                                   linter, formatting, types, tests: what CI runs'
+	@echo 'make format                                  format the code and repair what the linter can'
+	@echo 'make clean                                   remove what these made, the virtual environment too'
+	@echo 'PYTHON=python3.12 picks the interpreter that makes the virtual environment, VENV=folder its place.'
+
+$(VENV)/.created:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+	  echo 'ltsh-deploy needs Python 3.10 or later: make PYTHON=/path/to/python3 ...' >&2; exit 1; }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear '$(VENV)' || { \
+	  echo 'No virtual environment could be made; on Debian and Ubuntu: apt-get install python3-venv' >&2; exit 1; }
+	@touch $@
+
+$(VENV)/.installed-demo: $(VENV)/.created setup.cfg pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable '.[cpu]'
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.created setup.cfg pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --editable '.[cpu,train,export,dev]' --constraint constraints.txt
+	@touch $@ $(VENV)/.installed-demo
+
+demo: $(VENV)/.installed-demo
+	@set -e; model="$$MODEL"; picture="$$PICTURE"; \
+	if [ -z "$$model" ]; then \
+	  model='$(COCO_MODEL)'; \
+	  if [ ! -f "$$model" ]; then \
+	    echo 'This version has no model of its own yet. Pass one: make demo MODEL=file.onnx' >&2; exit 1; \
+	  fi; \
+	  echo "This version has no model of its own yet: using the third-party COCO model $$model."; \
+	fi; \
+	mkdir -p $(DEMO_OUT)/drawn; \
+	if [ -z "$$picture" ]; then \
+	  picture=$(DEMO_OUT)/picture.png; \
+	  $(BIN)/python -m ltsh_deploy.demo "$$picture"; \
+	fi; \
+	$(BIN)/python -m ltsh_deploy infer "$$picture" --model "$$model" --draw $(DEMO_OUT)/drawn; \
+	echo "The drawn result: $(DEMO_OUT)/drawn/$$(ls -t $(DEMO_OUT)/drawn | head -n 1)"
+
+test: $(VENV)/.installed-dev
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
+
+lint: $(VENV)/.installed-dev
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+# mypy sees the rooms as the one package they install as.
+types: $(VENV)/.installed-dev
+	@rm -rf build/types && mkdir -p build/types/ltsh_deploy
+	@ln -s '$(CURDIR)'/ltsh_deploy/* $(patsubst %,'$(CURDIR)'/%,$(filter-out ltsh_deploy,$(ROOMS))) build/types/ltsh_deploy/
+	@cd build/types && '$(abspath $(BIN))'/mypy --config-file '$(CURDIR)/pyproject.toml' \
+	  --cache-dir '$(CURDIR)/.mypy_cache' -p ltsh_deploy
+
+check: lint types test
+
+format: $(VENV)/.installed-dev
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+clean:
+	rm -rf build dist $(DEMO_OUT) *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+	@test ! -f $(VENV)/.created || rm -rf '$(VENV)'

@@ -1,0 +1,254 @@
+"""The work of ``ltsh infer``, once its options are known."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from itertools import chain, groupby
+
+import click
+
+from ltsh_deploy.cli import console
+from ltsh_deploy.decode_config import DecodeConfig
+from ltsh_deploy.display import Display
+from ltsh_deploy.drawing import draw_poses
+from ltsh_deploy.errors import ExitCode, LtshError, UsageError
+from ltsh_deploy.estimator import PoseEstimator
+from ltsh_deploy.frames import Frame, Source
+from ltsh_deploy.images import Image
+from ltsh_deploy.inference import infer_frames, read_frames
+from ltsh_deploy.outputs import DrawTarget, PoseWriter, write_image
+from ltsh_deploy.pose_formats import FramePoses
+from ltsh_deploy.poses import Poses
+from ltsh_deploy.skeletons import load_skeleton
+from ltsh_deploy.sources import open_sources
+from ltsh_deploy.streams import LatencyMeter, LiveSource
+from ltsh_deploy.tracking import Tracker, TrackerConfig
+from ltsh_deploy.video_sink import VideoSink
+
+__all__ = ["InferJob"]
+
+_log = logging.getLogger("ltsh_deploy.infer")
+
+# Frames a second of a stream that does not say how many it has.
+_USUAL_RATE = 25.0
+
+
+class InferJob:
+    """One run over all sources. The arguments are the options of ``ltsh infer``; its --help describes them.
+
+    Raises:
+        LtshError: before any source is read, for everything that would stop the whole run.
+    """
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        *,
+        model: str,
+        device: str,
+        threads: int | None,
+        batch: int | None,
+        size: tuple[int, int] | None,
+        scales: tuple[float, ...],
+        flip: bool,
+        threshold: float,
+        skeleton: str | None,
+        draw: str | None,
+        json_target: str | None,
+        form: str,
+        show: bool,
+        track: bool,
+        smooth: bool,
+    ) -> None:
+        self.failures: list[tuple[str, LtshError]] = []
+        self.sources = self._open(names)
+        self.target = DrawTarget(draw, [(s.name, _moves(s)) for s in self.sources]) if draw else None
+        self.skeleton = load_skeleton(skeleton) if skeleton else None
+        self.json_target, self.form = json_target, form
+        self.tracking = TrackerConfig(smooth=smooth) if track or smooth else None
+        # The window before the network: it fails sooner.
+        self.display = Display("ltsh") if show else None
+        self.estimator = PoseEstimator.open(
+            model,
+            device=device,
+            threads=threads,
+            decode=DecodeConfig(peak_threshold=threshold),
+            size=size,
+            scales=scales,
+            mirror=flip,
+        )
+        self.batch = batch or (1 if self.estimator.runtime.device == "cpu" else 8)
+        self.estimator.batch = self.batch
+        self.writer: PoseWriter | None = None
+
+    def _open(self, names: Sequence[str]) -> list[Source]:
+        """The sources of all names; one that does not exist is a failure like one that cannot be read."""
+        if names.count("-") > 1:
+            raise UsageError("standard input (-) can be read only once")
+        sources: list[Source] = []
+        for name in names:
+            try:
+                sources += open_sources([name])
+            except UsageError:
+                raise
+            except LtshError as error:
+                self._fail(name, error)
+        live = [source.name for source in sources if source.kind == "live"]
+        if live and len(sources) > 1:
+            raise UsageError(f"{live[0]} has no end, so nothing else would be read", "Name a camera or stream alone.")
+        return sources
+
+    def _fail(self, name: str, error: LtshError) -> None:
+        self.failures.append((name, error))
+
+    def run(self) -> int:
+        """Do it, report every source that could not be used, and return the exit code they deserve."""
+        try:
+            with ExitStack() as stack:
+                stack.enter_context(self.estimator)
+                if self.display is not None:
+                    stack.enter_context(self.display)
+                if self.json_target is not None:
+                    live = any(source.kind == "live" for source in self.sources)
+                    self.writer = stack.enter_context(PoseWriter(self.json_target, self.form, live=live))
+                # Pictures are looked at together, whatever files they are; everything that moves by itself.
+                by_kind = groupby(enumerate(self.sources), lambda s: -1 if s[1].kind == "image" else s[0])
+                for number, group in by_kind:
+                    if not self._run_group([source for _, source in group], pictures=number < 0):
+                        break
+        finally:
+            for name, error in self.failures:
+                message = error.message if name in error.message else f"{name}: {error.message}"
+                console.print_error(message, error.remedy)
+        codes = {error.exit_code for _, error in self.failures}
+        return codes.pop() if len(codes) == 1 else ExitCode.BAD_INPUT if codes else ExitCode.OK
+
+    def _run_group(self, sources: list[Source], pictures: bool) -> bool:
+        """Take pictures, or one video or stream, from reading to results; False when the user has seen enough."""
+        frames = read_frames(sources, self._fail)
+        # Only the first frame tells how many a video has, how fast they come, and what it is that came on stdin.
+        first = next(frames, None)
+        if first is None:
+            return True
+        clip = None if first.kind == "image" else _Clip(sources[0], self.tracking)
+        with ExitStack() as stack:
+            if clip is not None:
+                stack.callback(self._sum_up, clip)
+                if self.target is not None:
+                    clip.sink = stack.enter_context(clip.open_sink(self.target))
+            title, total = ("pictures", len(sources)) if pictures else (sources[0].name, sources[0].frames)
+            advance = stack.enter_context(console.progress(title, total))
+            batch = 1 if sources[0].kind == "live" else self.batch
+            for frame, poses in infer_frames(self.estimator, chain([first], frames), batch, self._fail):
+                if not self._finish(frame, poses, clip):
+                    return False
+                advance(1)
+        return True
+
+    def _finish(self, frame: Frame, poses: Poses, clip: _Clip | None) -> bool:
+        """Write, draw and show one frame's poses; False when the user has seen enough."""
+        if poses.dropped_peaks:
+            # A crowd, or a network that sees joints everywhere: either way the user should know that not all were used.
+            _log.warning(
+                "%s: a joint had more peaks than the limit; the %d weakest were left out",
+                frame.source, poses.dropped_peaks,
+            )  # fmt: skip
+        if self.skeleton is not None:
+            poses = poses.to_skeleton(self.skeleton)
+        if clip is not None:
+            poses = clip.take(frame, poses)
+        if self.writer is not None:
+            height, width = frame.image.shape[:2]
+            number, time_s = (None, None) if clip is None else (frame.index, frame.time_s)
+            self.writer.write(FramePoses(poses, frame.source, width, height, number, time_s))
+        if clip is None:
+            self._say(f"{frame.source}: {_people(len(poses))}")
+        if self.target is None and self.display is None:
+            return True
+        drawn = draw_poses(frame.image, poses)
+        if clip is not None:
+            clip.draw(frame, drawn)
+        elif self.target is not None:
+            write_image(self.target.path_for(frame.source, moves=False), drawn)
+        return self.display is None or self.display.show(drawn, wait=clip is None)
+
+    def _sum_up(self, clip: _Clip) -> None:
+        self._say(clip.summary())
+        for line in clip.live_report():
+            _log.info(line)
+
+    def _say(self, line: str) -> None:
+        """A result for people: on stdout, unless results for programs go there."""
+        if self.json_target == "-":
+            _log.info(line)
+        elif not console.is_quiet():
+            click.echo(line)
+
+
+class _Clip:
+    """What belongs to one video, camera or stream while it is looked at."""
+
+    def __init__(self, source: Source, tracking: TrackerConfig | None) -> None:
+        self.source = source
+        self.rate = source.rate or _USUAL_RATE
+        self.tracker = None if tracking is None else Tracker(tracking)
+        self.sink: VideoSink | None = None
+        self.latency = LatencyMeter()
+        self.frames = self.people = self.drawn = 0
+        self.begin = time.perf_counter()
+
+    def open_sink(self, target: DrawTarget) -> VideoSink:
+        """The video that is drawn; it gets the sound of a source that is a file."""
+        return VideoSink(target.path_for(self.source.name, moves=True), self.rate, sound_from=self.source.name)
+
+    def take(self, frame: Frame, poses: Poses) -> Poses:
+        """Count a frame and give its people their ids, where they are tracked."""
+        if self.tracker is not None:
+            time_s = frame.index / self.rate if frame.time_s is None else frame.time_s
+            poses = self.tracker.update(poses, time_s)
+        self.latency.add(frame.captured_at)
+        self.frames += 1
+        self.people += len(poses)
+        return poses
+
+    def draw(self, frame: Frame, drawn: Image) -> None:
+        """Add a drawn frame to the video. A live frame lasts as long as the ones that were passed over before it."""
+        if self.sink is None:
+            return
+        repeats = 1
+        if self.source.kind == "live" and frame.time_s is not None:
+            repeats = max(0, round(frame.time_s * self.rate) + 1 - self.drawn)
+        for _ in range(repeats):
+            self.sink.write(drawn)
+        self.drawn += repeats
+
+    def summary(self) -> str:
+        """One line: frames, people, frames a second."""
+        seconds = time.perf_counter() - self.begin
+        mean = self.people / max(self.frames, 1)
+        return (
+            f"{self.source.name}: {self.frames} frames, {mean:.1f} people a frame, "
+            f"{self.frames / max(seconds, 1e-9):.1f} frames/s"
+        )
+
+    def live_report(self) -> list[str]:
+        """How far results lag behind a camera or stream, and what was passed over."""
+        if not isinstance(self.source, LiveSource):
+            return []
+        times = ", ".join(f"{name} {value:.0f} ms" for name, value in self.latency.percentiles().items())
+        return [
+            f"{self.source.name}: capture to result {times}; {self.source.dropped} frames passed over, "
+            f"{self.source.reconnects} reconnects"
+        ]
+
+
+def _moves(source: Source) -> bool | None:
+    """Whether a source is no picture; None where only reading it will tell."""
+    return None if source.name == "stdin" else source.kind != "image"
+
+
+def _people(count: int) -> str:
+    return "1 person" if count == 1 else f"{count} people"

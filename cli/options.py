@@ -1,0 +1,31 @@
+"""Options that several commands share: how their text becomes values."""
+
+from __future__ import annotations
+
+import re
+
+import click
+
+__all__ = ["parse_scales", "parse_size"]
+
+
+def parse_size(ctx: click.Context, param: click.Parameter, text: str | None) -> tuple[int, int] | None:
+    """(width, height) from "432x368", or from "368", a square; None stays None."""
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d{1,5})(?:x(\d{1,5}))?", text.strip().lower())
+    width, height = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
+    if not (width and height):
+        raise click.BadParameter(f"{text!r} is not a size such as 432x368 (width x height) or 368", ctx, param)
+    return width, height
+
+
+def parse_scales(ctx: click.Context, param: click.Parameter, text: str) -> tuple[float, ...]:
+    """Positive numbers from "0.7,1,1.3"."""
+    try:
+        scales = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        scales = ()
+    if not scales or not all(0.01 <= scale <= 100 for scale in scales):
+        raise click.BadParameter(f"{text!r} is not a list of scales such as 0.7,1,1.3", ctx, param)
+    return scales

@@ -1,0 +1,122 @@
+"""Import one package and say how it went; run by ``ltsh doctor`` as a program of its own.
+
+A broken native library may end the process that loads it, so none is loaded into doctor itself. Only the standard
+library is imported here, and the caller's module search path is taken over, so that what is found is what ltsh finds.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+__all__ = ["IDENTITY_MODEL", "MARK", "NVIDIA_DRIVER", "PROBES"]
+
+#: Begins the line on stdout that carries the answer; packages may print lines of their own.
+MARK = "ltsh-probe:"
+#: Asked for instead of a module, the driver's own list of devices is the answer.
+NVIDIA_DRIVER = "nvidia driver"
+
+#: The smallest ONNX model, y = x for one float: it shows which execution providers onnxruntime can truly load.
+IDENTITY_MODEL = bytes.fromhex(
+    "0808"  # ir_version 8
+    "3a2f"  # graph, 47 bytes
+    "0a100a01781201792208" "4964656e74697479"  # a node: input x, output y, operator Identity
+    "120167"  # named g
+    "5a0b0a017812060a0408011200"  # input x: a float tensor of rank 0
+    "620b0a017912060a0408011200"  # output y: likewise
+    "4202100d"  # operator set 13
+)  # fmt: skip
+
+
+def _opencv(module: Any) -> dict[str, Any]:
+    lines = (line.split(":", 1) for line in module.getBuildInformation().splitlines() if ":" in line)
+    windows = next((value.strip() for key, value in lines if key.strip() == "GUI"), "unknown")
+    return {"windows": None if windows == "NONE" else windows}
+
+
+def _torch(module: Any) -> dict[str, Any]:
+    devices = [module.cuda.get_device_name(i) for i in range(module.cuda.device_count())]
+    return {"cuda": module.version.cuda, "cuda_devices": devices if module.cuda.is_available() else []}
+
+
+def _onnxruntime(module: Any) -> dict[str, Any]:
+    """Which providers load. That one is listed says only that onnxruntime was built with it."""
+    module.disable_telemetry_events()
+    listed = module.get_available_providers()
+    if "CUDAExecutionProvider" in listed and hasattr(module, "preload_dlls"):
+        module.preload_dlls()
+    providers = {}
+    for name in listed:
+        if name in ("CPUExecutionProvider", "CUDAExecutionProvider"):
+            try:
+                session = module.InferenceSession(IDENTITY_MODEL, providers=[name])
+                providers[name] = "works" if name in session.get_providers() else "does not load"
+            except Exception as error:
+                providers[name] = f"does not load: {error}"
+        else:
+            providers[name] = "listed, not tried"
+    return {"providers": providers}
+
+
+def _cuda_driver() -> dict[str, Any]:
+    """The NVIDIA driver's own list of devices; raises OSError where there is no driver."""
+    import ctypes
+
+    library = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+
+    def ask(function: str, *arguments: Any) -> None:
+        code = getattr(library, function)(*arguments)
+        if code:
+            raise OSError(f"the NVIDIA driver answers {function} with error {code}")
+
+    def attribute(number: int, device: Any) -> int:
+        ask("cuDeviceGetAttribute", ctypes.byref(integer), number, device)
+        return integer.value
+
+    ask("cuInit", 0)
+    integer, name, memory = ctypes.c_int(), ctypes.create_string_buffer(256), ctypes.c_size_t()
+    ask("cuDriverGetVersion", ctypes.byref(integer))
+    cuda = f"{integer.value // 1000}.{integer.value % 1000 // 10}"
+    ask("cuDeviceGetCount", ctypes.byref(integer))
+    devices = []
+    for index in range(integer.value):
+        device = ctypes.c_int()
+        ask("cuDeviceGet", ctypes.byref(device), index)
+        ask("cuDeviceGetName", name, len(name), device)
+        ask("cuDeviceTotalMem_v2", ctypes.byref(memory), device)
+        # 75 and 76 are the driver's numbers for the major and minor compute capability.
+        capability = f"{attribute(75, device)}.{attribute(76, device)}"
+        devices.append(
+            {"name": name.value.decode(), "compute_capability": capability, "memory_mib": memory.value >> 20}
+        )
+    return {"driver_cuda": cuda, "devices": devices}
+
+
+#: What is asked of a package beyond that it can be imported.
+PROBES: Mapping[str, Callable[[Any], dict[str, Any]]] = {
+    "cv2": _opencv,
+    "torch": _torch,
+    "onnxruntime": _onnxruntime,
+}
+
+
+def _main() -> None:
+    name, sys.path[:] = sys.argv[1], json.loads(sys.argv[2])
+    answer: dict[str, Any] = {"problem": None}
+    try:
+        if name == NVIDIA_DRIVER:
+            answer.update(_cuda_driver())
+        else:
+            module = importlib.import_module(name)
+            answer.update(PROBES[name](module) if name in PROBES else {})
+    # Whatever a package raises while it is imported is the answer.
+    except BaseException as error:
+        answer["problem"] = str(error) or type(error).__name__
+    print(MARK + json.dumps(answer), flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    _main()

@@ -1,0 +1,291 @@
+"""What a runtime must know about a network to use its file: the one ModelDescription, and where it is found.
+
+It is read from the ONNX file's own metadata, from a YAML file beside it, or from the descriptions of public models that
+ship with the package. Nothing imports this module, and so pydantic, before a model is opened.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, InstanceOf, ValidationError, field_validator, model_validator
+
+from ltsh_deploy.description_template import TensorInfo, yaml_template
+from ltsh_deploy.errors import ModelFileError, SkeletonError
+from ltsh_deploy.skeletons import SKELETONS, Skeleton, load_skeleton
+
+__all__ = ["FORMAT_VERSION", "RESIZE_RULE", "InputSpec", "MapsSpec", "ModelDescription", "find_description"]
+
+FORMAT_VERSION = 1
+ResizeRule = Literal["fit, keep aspect, pad right and bottom with 128"]
+#: How a picture becomes a network input; there is one rule, and a file that asks for another is refused.
+RESIZE_RULE: ResizeRule = "fit, keep aspect, pad right and bottom with 128"
+
+_PREFIX = "ltsh."
+_VERSION_KEY = "ltsh.version"
+_SHIPPED = Path(__file__).parent / "assets" / "models"
+
+Layout = Literal["NHWC", "NCHW"]
+Triple = tuple[float, float, float]
+
+
+class _Spec(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class InputSpec(_Spec):
+    """What the network's input tensor holds: ``(pixel * scale - mean) / std``, pixels being 0..255.
+
+    ``mean`` and ``std`` are per channel, in the network's own order of colours; one number stands for all three.
+    """
+
+    name: str
+    layout: Layout = "NHWC"
+    dtype: Literal["uint8", "float32"] = "uint8"
+    colour: Literal["RGB", "BGR"] = "RGB"
+    scale: float = 1.0
+    mean: Triple = (0.0, 0.0, 0.0)
+    std: Triple = (1.0, 1.0, 1.0)
+
+    @field_validator("mean", "std", mode="before")
+    @classmethod
+    def _one_for_all(cls, value: Any) -> Any:
+        return (value,) * 3 if isinstance(value, int | float) else value
+
+    @model_validator(mode="after")
+    def _possible(self) -> InputSpec:
+        if self.scale == 0 or 0 in self.std:
+            raise ValueError("scale and std must not be 0")
+        if self.dtype == "uint8" and not self.takes_plain_pixels:
+            raise ValueError("a uint8 input takes plain pixels: scale, mean and std are for float32")
+        return self
+
+    @property
+    def takes_plain_pixels(self) -> bool:
+        """Whether nothing is scaled or subtracted."""
+        return (self.scale, self.mean, self.std) == (1.0, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+
+
+class MapsSpec(_Spec):
+    """Where heat maps or PAFs are: an output tensor, its layout and, where it holds more, the channels to take."""
+
+    name: str
+    layout: Layout = "NCHW"
+    channels: tuple[int, ...] | None = None
+
+    @field_validator("channels", mode="before")
+    @classmethod
+    def _range(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        first, dash, last = value.partition("-")
+        if not (dash and first.strip().isdecimal() and last.strip().isdecimal() and int(last) < 10_000):
+            raise ValueError("must be a list of channel numbers or a range such as 0-18")
+        return tuple(range(int(first), int(last) + 1))
+
+    @field_validator("channels")
+    @classmethod
+    def _once_each(cls, value: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        if value is not None and (not value or min(value) < 0 or len(set(value)) != len(value)):
+            raise ValueError("channels are numbered from 0 and listed once each")
+        return value
+
+
+class ModelDescription(_Spec):
+    """All a runtime, and whoever feeds it, must know about a network.
+
+    Attributes:
+        skeleton: its joints are the heat maps' channels in order, its limbs the PAFs'.
+        stride: pixels of the input a cell of the maps.
+        size: (width, height) of the box that pictures are fitted into unless the user says otherwise; multiples of
+            the stride.
+        input: what the input tensor holds.
+        heatmaps: J maps, or J + 1 with the background last.
+        pafs: 2L maps, x and y of each limb.
+        resize: always :data:`RESIZE_RULE`.
+        network: its name.
+        training_data: what it was trained on; empty when not known.
+        licence: of the weights; empty when not known.
+    """
+
+    skeleton: InstanceOf[Skeleton]
+    stride: int = Field(ge=1, le=64)
+    size: tuple[int, int]
+    input: InputSpec
+    heatmaps: MapsSpec
+    pafs: MapsSpec
+    resize: ResizeRule = RESIZE_RULE
+    network: str = ""
+    training_data: str = ""
+    licence: str = ""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ModelDescription:
+        if any(side % self.stride or not 0 < side <= 16384 for side in self.size):
+            raise ValueError(f"size: {list(self.size)} must be positive multiples of the stride, {self.stride}")
+        for key, spec in (("heatmaps", self.heatmaps), ("pafs", self.pafs)):
+            allowed = self.map_counts[key]
+            if spec.channels is not None and len(spec.channels) not in allowed:
+                raise ValueError(
+                    f"{key}: {len(spec.channels)} channels, but skeleton {self.skeleton.name} needs "
+                    f"{' or '.join(map(str, allowed))}"
+                )
+        return self
+
+    @property
+    def map_counts(self) -> Mapping[str, tuple[int, ...]]:
+        """How many channels ``heatmaps`` and ``pafs`` may have: background or none, and two a limb."""
+        joints = self.skeleton.num_joints
+        return {"heatmaps": (joints, joints + 1), "pafs": (2 * self.skeleton.num_limbs,)}
+
+    def to_metadata(self) -> dict[str, str]:
+        """Entries for an ONNX file's ``metadata_props``: each field as JSON, and ONNX's own keys for images."""
+        data = self.model_dump(mode="json", exclude={"skeleton"})
+        data = {"version": FORMAT_VERSION, "skeleton": self.skeleton.to_dict(), **data}
+        metadata = {_PREFIX + key: json.dumps(value) for key, value in data.items()}
+        metadata["Image.BitmapPixelFormat"] = {"RGB": "Rgb8", "BGR": "Bgr8"}[self.input.colour]
+        if self.input.takes_plain_pixels:
+            metadata["Image.NominalPixelRange"] = "NominalRange_0_255"
+        return metadata
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, str], where: str) -> ModelDescription:
+        """The inverse of :meth:`to_metadata`; entries of other programs are passed over.
+
+        Raises:
+            ModelFileError: naming ``where`` and the entry that is missing, wrong or of a later version.
+            SkeletonError: likewise.
+        """
+        data = {}
+        for key, text in metadata.items():
+            if key.startswith(_PREFIX):
+                try:
+                    data[key.removeprefix(_PREFIX)] = json.loads(text)
+                except (ValueError, RecursionError):
+                    raise ModelFileError(f"{where}: metadata entry {key} is not JSON", _REEXPORT) from None
+        version = data.pop("version", None)
+        if not isinstance(version, int) or version < 1:
+            raise ModelFileError(f"{where}: metadata entry {_VERSION_KEY} is missing or wrong", _REEXPORT)
+        if version > FORMAT_VERSION:
+            raise ModelFileError(
+                f"{where}: its metadata has format version {version}; this program reads up to {FORMAT_VERSION}",
+                "It was written by a later version: pip install --upgrade ltsh-deploy",
+            )
+        if "skeleton" in data:
+            data["skeleton"] = Skeleton.from_dict(data["skeleton"], where=f"{where}: metadata entry ltsh.skeleton")
+        return cls._checked(data, where, _REEXPORT)
+
+    @classmethod
+    def from_yaml(cls, path: str | Path) -> ModelDescription:
+        """Read a description that was written by hand.
+
+        The skeleton may be a built-in name, the path of a skeleton's YAML file relative to this one, or a mapping. A
+        ``sha256`` key, which lists the files that are described, is for :func:`find_description`.
+
+        Raises:
+            ModelFileError: naming the file and the key.
+            SkeletonError: likewise.
+        """
+        return cls._from_yaml_data(_read_yaml(Path(path))[0], Path(path))
+
+    @classmethod
+    def _from_yaml_data(cls, data: dict[str, Any], path: Path) -> ModelDescription:
+        if "skeleton" in data:
+            data["skeleton"] = _yaml_skeleton(data["skeleton"], path)
+        return cls._checked(data, str(path), f"docs/models.md lists the keys of a model description ({path.name}).")
+
+    @classmethod
+    def _checked(cls, data: dict[str, Any], where: str, remedy: str) -> ModelDescription:
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+            key = "".join(f"{part}: " for part in map(str, first["loc"]))
+            message = first["msg"].removeprefix("Value error, ")
+            raise ModelFileError(f"{where}: {key}{message}", remedy) from None
+
+
+_REEXPORT = "Export the model again with `ltsh export`."
+
+
+def _read_yaml(path: Path) -> tuple[dict[str, Any], list[str] | None]:
+    """The keys of a description, and the SHA-256 of the files it is of, where it says so."""
+    import yaml
+
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelFileError(f"{path}: cannot be read ({error.strerror})") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ModelFileError(f"{path}: not valid YAML: {error}") from None
+    if not isinstance(data, dict) or not all(isinstance(key, str) for key in data):
+        raise ModelFileError(f"{path}: a model description is a mapping with 'skeleton', 'input', 'heatmaps', 'pafs'")
+    digests = data.pop("sha256", None)
+    if digests is not None and not isinstance(digests, list):
+        raise ModelFileError(f"{path}: sha256: must be a list")
+    return data, digests
+
+
+def _yaml_skeleton(value: object, path: Path) -> Skeleton:
+    if not isinstance(value, str):
+        return Skeleton.from_dict(value, where=f"{path}: skeleton")
+    try:
+        return load_skeleton(value if value.lower() in SKELETONS else path.parent / value)
+    except SkeletonError as error:
+        raise SkeletonError(f"{path}: skeleton: {error.message}", error.remedy) from None
+
+
+def find_description(
+    model_path: str | Path,
+    metadata: Mapping[str, str],
+    inputs: Sequence[TensorInfo] = (),
+    outputs: Sequence[TensorInfo] = (),
+) -> ModelDescription:
+    """The description of an ONNX file: its metadata, else a YAML file beside it, else one that ships with the package.
+
+    Args:
+        model_path: the ONNX file.
+        metadata: its ``metadata_props``.
+        inputs: its input tensors, for the YAML that is shown to the user when there is no description.
+        outputs: its output tensors, likewise.
+
+    Raises:
+        ModelFileError: when there is none, with the YAML to write, or when the one found is wrong.
+        SkeletonError: when the one found has an unsound skeleton.
+    """
+    path = Path(model_path)
+    if any(key.startswith(_PREFIX) for key in metadata):
+        return ModelDescription.from_metadata(metadata, str(path))
+    beside = [path.with_suffix(".yaml"), path.with_suffix(".yml"), path.with_name(path.name + ".yaml")]
+    for candidate in beside:
+        if candidate.is_file():
+            data, digests = _read_yaml(candidate)
+            if digests is not None and _sha256(path) not in digests:
+                raise ModelFileError(
+                    f"{candidate}: sha256: is of another file than {path.name}",
+                    f"The SHA-256 of {path} is {_sha256(path)}. Change the key, or leave it out.",
+                )
+            return ModelDescription._from_yaml_data(data, candidate)
+    digest = _sha256(path)
+    for shipped in sorted(_SHIPPED.glob("*.yaml")):
+        data, digests = _read_yaml(shipped)
+        if digest in (digests or ()):
+            return ModelDescription._from_yaml_data(data, shipped)
+    raise ModelFileError(
+        f"{path}: nothing says which joints and limbs its outputs are: it has no metadata of this project, there is no "
+        f"{beside[0].name} beside it, and it is none of the public models known by their SHA-256",
+        f"Write {beside[0]} with the skeleton and the channels of this network (docs/models.md):\n"
+        + yaml_template(inputs, outputs),
+    )
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
