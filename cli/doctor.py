@@ -266,6 +266,5 @@ def _summary(details: Mapping[str, Any]) -> str:
         return f"windows: {details['windows'] or 'none'}"
     if "cuda_devices" in details:
         return f"CUDA {details['cuda'] or 'not built in'}, {len(details['cuda_devices'])} devices"
-    return ", ".join(
-        f"{name.removesuffix('ExecutionProvider')} {s}" for name, s in details.get("providers", {}).items()
-    )
+    providers = details.get("providers", {})
+    return "; ".join(f"{name.removesuffix('ExecutionProvider')}: {state}" for name, state in providers.items())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ltsh_deploy.cli import console
+from ltsh_deploy.cli.options import parse_size
 from ltsh_deploy.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,13 +21,6 @@ __all__ = ["command"]
 
 # Upright, lying and square: three shapes show that the file takes any.
 _OWN_SIZES = ((432, 288), (240, 368), (320, 320))
-
-
-def _parse_size(ctx: click.Context, option: click.Parameter, value: str) -> tuple[int, int]:
-    match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", value)
-    if match is None:
-        raise click.BadParameter(f"{value!r} is not a width and height such as 432x368.", ctx, option)
-    return int(match[1]), int(match[2])
 
 
 @click.command("export")
@@ -43,7 +36,7 @@ def _parse_size(ctx: click.Context, option: click.Parameter, value: str) -> tupl
 @click.option(
     "--size",
     metavar="WxH",
-    callback=_parse_size,
+    callback=parse_size,
     default="432x368",
     show_default=True,
     help="The box pictures are fitted into where the model is used and nothing else is asked for.",

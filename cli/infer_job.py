@@ -83,6 +83,7 @@ class InferJob:
         self.batch = batch or (1 if self.estimator.runtime.device == "cpu" else 8)
         self.estimator.batch = self.batch
         self.writer: PoseWriter | None = None
+        self.crowded: set[str] = set()
 
     def _open(self, names: Sequence[str]) -> list[Source]:
         """The sources of all names; one that does not exist is a failure like one that cannot be read."""
@@ -150,12 +151,11 @@ class InferJob:
 
     def _finish(self, frame: Frame, poses: Poses, clip: _Clip | None) -> bool:
         """Write, draw and show one frame's poses; False when the user has seen enough."""
-        if poses.dropped_peaks:
-            # A crowd, or a network that sees joints everywhere: either way the user should know that not all were used.
-            _log.warning(
-                "%s: a joint had more peaks than the limit; the %d weakest were left out",
-                frame.source, poses.dropped_peaks,
-            )  # fmt: skip
+        if poses.dropped_peaks and frame.source not in self.crowded:
+            # A crowd, or a network that sees joints everywhere: the user should know that not all of it was used.
+            self.crowded.add(frame.source)
+            limit = self.estimator.decode_config.max_peaks
+            _log.warning("%s: a joint has more than %d peaks; the weakest are left out", frame.source, limit)
         if self.skeleton is not None:
             poses = poses.to_skeleton(self.skeleton)
         if clip is not None:

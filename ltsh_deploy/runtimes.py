@@ -171,13 +171,7 @@ class TorchRuntime:
 
         from ltsh_deploy.networks import ImageNetwork
 
-        devices = torch.cuda.device_count() if kind != "cpu" and torch.cuda.is_available() else 0
-        if kind == "cuda" and index >= devices:
-            raise DeviceError(
-                f"device cuda:{index}: torch sees {devices or 'no'} CUDA device{'s' * (devices != 1)}",
-                "Look at the driver with nvidia-smi and install torch with CUDA from pytorch.org; or use --device cpu.",
-            )
-        self.device = f"cuda:{index}" if index < devices else "cpu"
+        self.device = _torch_device(kind, index)
         if threads is not None:
             torch.set_num_threads(threads)
         self.description = describe_network(network, provenance)
@@ -217,6 +211,31 @@ def _cut(fields: Fields, height: int, width: int) -> Fields:
     h, w = height // fields.stride, width // fields.stride
     heatmaps, pafs = (np.ascontiguousarray(maps[:, :h, :w]) for maps in (fields.heatmaps, fields.pafs))
     return Fields(heatmaps, pafs, fields.stride)
+
+
+def _torch_device(kind: str, index: int) -> str:
+    """The device in torch's own words.
+
+    Raises:
+        DeviceError: when CUDA is asked for and does not work.
+    """
+    import torch
+
+    devices = torch.cuda.device_count() if kind != "cpu" and torch.cuda.is_available() else 0
+    problem = f"torch sees {devices or 'no'} CUDA device{'s' * (devices != 1)}"
+    if index < devices:
+        try:
+            # A GPU that this build of torch has no code for is listed, but cannot add.
+            torch.ones(1, device=f"cuda:{index}").add(1).cpu()
+            return f"cuda:{index}"
+        except RuntimeError as error:
+            problem = f"CUDA does not work ({first_line(error)})"
+    if kind == "cuda":
+        raise DeviceError(
+            f"device cuda:{index}: {problem}",
+            "Look at the driver with nvidia-smi and install torch with CUDA from pytorch.org; or use --device cpu.",
+        )
+    return "cpu"
 
 
 # The same grey as in descriptions.RESIZE_RULE.

@@ -418,7 +418,7 @@ def test_command_with_own_pictures(
     [
         (["none.safetensors"], 3, "none.safetensors"),
         (["."], 3, "is a folder"),
-        (["none.safetensors", "--size", "432"], 2, "is not a width and height"),
+        (["none.safetensors", "--size", "432x"], 2, "is not a size"),
         (["none.safetensors", "--opset", "7"], 2, "opset 7"),
         (["none.safetensors", "--format", "coreml"], 2, "coreml"),
     ],

@@ -192,6 +192,31 @@ def test_options_of_the_estimator_and_decoder_reach_them(
     np.testing.assert_allclose(record["people"][0]["joints"][0][:2], [75.5, 19.5], atol=0.1)
 
 
+def test_more_peaks_than_the_limit_are_said_once(
+    infer: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dots = np.full((120, 160, 3), 128, np.uint8)
+    for y in range(0, 120, 16):
+        for x in range(0, 160, 16):
+            dots[y : y + 8, x : x + 8] = (255, 0, 0)
+    with VideoSink(tmp_path / "dots.avi", 10) as sink:
+        for _ in range(3):
+            sink.write(dots)
+    assert infer("dots.avi") == 0
+    assert capsys.readouterr().err.count("more than 64 peaks") == 1
+
+
+def test_nothing_is_imported_that_is_not_used(model: str, tmp_path: Path) -> None:
+    write_image(tmp_path / "a.png", paint([(8, 16)]))
+    code = (
+        "import sys; from ltsh_deploy.cli import main; code = main.main(sys.argv[1:]); "
+        "print(sorted({'torch', 'scipy', 'safetensors', 'onnx', 'rich'} & set(sys.modules))); sys.exit(code)"
+    )
+    line = [sys.executable, "-c", code, "infer", str(tmp_path / "a.png"), "--model", model, "--device", "cpu"]
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
 def test_the_formats(infer: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_image(tmp_path / "a.png", paint([(8, 16)]))
     assert infer("a.png", "--json", "-", "--format", "csv") == 0

@@ -321,6 +321,24 @@ def test_cuda_is_never_replaced_in_silence(
     with pytest.raises(DeviceError, match="torch sees no CUDA devices"):
         open_runtime(checkpoint, device="cuda")
     assert open_runtime(checkpoint, device="auto").device == "cpu"
+    # A GPU that torch lists and has no code for.
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+
+    ones = torch.ones
+
+    def no_kernel(*arguments: Any, **options: Any) -> Any:
+        if options.get("device") != "cuda:0":
+            return ones(*arguments, **options)
+        raise RuntimeError("no kernel image is available for execution on the device\nadvice")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "ones", no_kernel)
+        with pytest.raises(DeviceError, match=r"cuda:0: CUDA does not work \(no kernel image .* device\)"):
+            open_runtime(checkpoint, device="cuda")
+        assert open_runtime(checkpoint, device="auto").device == "cpu"
+    with pytest.raises(DeviceError, match=r"cuda:2: torch sees 1 CUDA device\n"):
+        open_runtime(checkpoint, device="cuda:2")
     # As in onnxruntime without CUDA ...
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
     with pytest.raises(DeviceError, match="the one without CUDA") as caught:
