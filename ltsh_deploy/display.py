@@ -43,7 +43,7 @@ class Display:
         except cv2.error:
             raise MissingPartError(
                 "--show: the installed OpenCV is built without windows",
-                'Change it: pip uninstall -y opencv-python-headless && pip install "ltsh-deploy[gui]"',
+                "Put the other in its place: pip install --force-reinstall --no-deps opencv-python",
             ) from None
         self._title = title
 

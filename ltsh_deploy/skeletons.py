@@ -130,7 +130,7 @@ class Skeleton:
         sigmas = data.get("sigmas", [_SIGMAS.get(_plain_name(n), _DEFAULT_SIGMA) for n in names])
         try:
             sigmas = tuple(float(s) for s in sigmas)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise SkeletonError(f"{where}: 'sigmas' must be a list of numbers", _TEMPLATE) from None
         try:
             return cls(str(data.get("name", "unnamed")), names, limbs, flip_pairs, sigmas)
@@ -290,6 +290,7 @@ def load_skeleton(name_or_path: str | Path) -> Skeleton:
         raise SkeletonError(
             f"{name_or_path}: neither a built-in skeleton ({known}) nor a readable file ({error.strerror})", _TEMPLATE
         ) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    # PyYAML lets ValueError out for dates and numbers that cannot be, and has no limit to nesting but the stack's.
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise SkeletonError(f"{path}: not valid YAML: {error}", _TEMPLATE) from None
     return Skeleton.from_dict(data, where=str(path))

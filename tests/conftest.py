@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,17 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("needs the third-party pictures and models in ../shared, which are not here")
     return SHARED
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    """Undo what ``main()`` does to logging: it is made for a process that ends with it."""
+    root, package = logging.getLogger(), logging.getLogger("ltsh_deploy")
+    before = root.level, package.level, list(root.handlers)
+    yield
+    root.setLevel(before[0])
+    package.setLevel(before[1])
+    root.handlers[:] = before[2]
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

@@ -8,7 +8,7 @@ import pty
 import subprocess
 import sys
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -22,16 +22,6 @@ ROOT = Path(__file__).parent.parent
 HEAVY = ("cv2", "numpy", "onnx", "onnxruntime", "platformdirs", "pydantic", "rich", "scipy", "torch", "yaml")
 
 Behaviour = Callable[[], "int | None"]
-
-
-@pytest.fixture(autouse=True)
-def _restore_logging() -> Iterator[None]:
-    root, package = logging.getLogger(), logging.getLogger("ltsh_deploy")
-    before = root.level, package.level, list(root.handlers)
-    yield
-    root.setLevel(before[0])
-    package.setLevel(before[1])
-    root.handlers[:] = before[2]
 
 
 @pytest.fixture
@@ -341,8 +331,12 @@ def test_no_model_no_traceback_and_json_stays_clean(capsys: pytest.CaptureFixtur
     assert "Traceback" not in captured.err
 
 
-def test_doctor_writes_json_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
+def test_doctor_writes_json_and_nothing_else(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = {"version": __version__, "core": {"status": "works"}}
+    monkeypatch.setattr("ltsh_deploy.cli.doctor.examine", lambda: report)
     assert main.main(["doctor", "--json"]) == 0
     captured = capsys.readouterr()
-    assert json.loads(captured.out)["version"] == __version__
+    assert json.loads(captured.out) == report
     assert captured.err == ""

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import configparser
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -169,14 +171,17 @@ def test_one_of_each_is_no_notice() -> None:
 
 
 def test_a_checkout_that_is_not_installed_reads_its_own_setup_cfg(monkeypatch: pytest.MonkeyPatch) -> None:
-    installed = requirements.read_requirements()
-
     def not_installed(name: str) -> Any:
         raise metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(metadata, "requires", not_installed)
-    assert sorted(requirements.read_requirements(), key=str) == sorted(installed, key=str)
-    monkeypatch.setattr(doctor.metadata, "version", not_installed)
+    monkeypatch.setattr(metadata, "version", not_installed)
+    found = requirements.read_requirements()
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg", encoding="utf-8")
+    assert {r.extra for r in found} == {"", *config["options.extras_require"]}
+    assert [r.name for r in found if not r.extra] == re.findall(r"^[\w-]+", config["options"]["install_requires"], re.M)
+    assert all(r.minimum for r in found if not r.extra)
     assert "runs from a checkout" in doctor.notices({})[0]["notice"]
 
 

@@ -201,6 +201,7 @@ GOOD: dict[str, Any] = {"joints": ["a", "b", "c"], "limbs": [["a", "b"], ["b", "
         (GOOD | {"sigmas": [0.1, 0.1, float("nan")]}, "one positive OKS sigma"),
         (GOOD | {"sigmas": [0.1, 0.1, float("inf")]}, "one positive OKS sigma"),
         (GOOD | {"sigmas": ["wide", 0.1, 0.1]}, "'sigmas' must be a list of numbers"),
+        (GOOD | {"sigmas": [10**400, 0.1, 0.1]}, "'sigmas' must be a list of numbers"),
         (GOOD | {"sigmas": 7}, "'sigmas' must be a list of numbers"),
         (GOOD | {"bones": []}, "unknown skeleton keys ['bones']"),
         (GOOD | {3: []}, "unknown skeleton keys ['3']"),
@@ -219,7 +220,18 @@ def test_a_skeleton_file_that_is_wrong_says_where_and_shows_one_that_is_right(
 
 
 @pytest.mark.parametrize(
-    "content", [b"joints: [a, b", b"\xff\xfe\x00", b"a: b: c", b"!!python/object:os.system x", b"\x00"]
+    "content",
+    [
+        b"joints: [a, b",
+        b"\xff\xfe\x00",
+        b"a: b: c",
+        b"!!python/object:os.system x",
+        b"\x00",
+        b"name: 2020-13-45",
+        b"joints: !!int x",
+        b"[" * 50_000,
+        b"sigmas: [" + b"1" * 5000 + b"]",
+    ],
 )
 def test_a_file_that_is_no_yaml_is_named(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "snail.yaml"
