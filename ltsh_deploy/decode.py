@@ -112,14 +112,16 @@ def check_fields(fields: Fields, skeleton: Skeleton) -> None:
             "Check the skeleton and the channels in the model's description.",
         )
     for name, maps in (("heat maps", fields.heatmaps), ("PAFs", fields.pafs)):
-        # The sum is not finite if any value is not, and a sum is far cheaper than a test of every value.
-        if not np.isfinite(_sum(maps)):
+        if not _all_finite(maps):
             raise FieldsError(
                 f"the network's {name} hold NaN or infinity",
                 "No pose can be read from them. A half-precision model may have overflowed: try it in float32.",
             )
 
 
-def _sum(maps: npt.NDArray[Any]) -> float:
+def _all_finite(maps: npt.NDArray[Any]) -> bool:
+    flat = maps.ravel()
+    # NaN and infinity survive a sum of squares, which is far cheaper than a test of every value. It may also overflow,
+    # and then every value is tested.
     with np.errstate(invalid="ignore", over="ignore"):
-        return float(maps.sum(dtype=np.float64)) if maps.dtype != np.float32 else float(maps.sum())
+        return bool(np.isfinite(flat @ flat)) or bool(np.isfinite(flat).all())

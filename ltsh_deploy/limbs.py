@@ -65,7 +65,7 @@ def score_limbs(
         config: thresholds.
     """
     starts, counts = peaks.starts[:-1], np.diff(peaks.starts)
-    ends = np.array(skeleton.limbs, np.intp).reshape(-1, 2)
+    ends = skeleton.limb_ends
     # A row is one peak at a limb's first joint; it has a pair with every peak at the second.
     row_limb = np.repeat(np.arange(skeleton.num_limbs), counts[ends[:, 0]])
     row_first = np.arange(len(row_limb)) + np.repeat(
@@ -126,12 +126,7 @@ class _PafSampler:
     def __init__(self, pafs: npt.NDArray[np.float32], xy: npt.NDArray[np.float64], config: DecodeConfig) -> None:
         self.config = config
         self.h, self.w = pafs.shape[1:]
-        # A point in the last row or column has neighbours beyond it, which then weigh nothing: what lies there need
-        # only be a number.
-        size = self.h * self.w
-        flat = np.zeros((2, len(pafs) // 2 * size + self.w + 1), np.float32)
-        flat[:, : -self.w - 1].reshape(2, -1, self.h, self.w)[...] = pafs.reshape(-1, 2, self.h, self.w).swapaxes(0, 1)
-        self.paf_x, self.paf_y = flat
+        self.pafs = np.ascontiguousarray(pafs, np.float32).ravel()
         self.xy = np.ascontiguousarray(xy.T, np.float32)
         self.on_map = np.clip(self.xy, 0, [[self.w - 1], [self.h - 1]], dtype=np.float32)
         self.stages = _stages(config.samples, config.min_samples)
@@ -149,7 +144,7 @@ class _PafSampler:
         np.subtract(self.on_map.take(second, axis=1), lines[:2], out=lines[2:4])
         np.divide(vx, length, out=lines[4])
         np.divide(vy, length, out=lines[5])
-        offset = limb * (self.h * self.w)
+        offset = limb * (2 * self.h * self.w)
 
         total, count = self._sample(lines, offset, self.stages[0])
         unread = self.config.samples - len(self.stages[0])
@@ -173,7 +168,7 @@ class _PafSampler:
 
         Args:
             lines: [6, M] start x, y, extent x, y (cells), and direction x, y (unit vector).
-            offset: [M] where the limb's map starts in the flattened maps.
+            offset: [M] where the limb's first map starts in the flattened maps.
             positions: [S] in [0, 1].
 
         Returns:
@@ -189,26 +184,22 @@ class _PafSampler:
         column, row = np.floor(x), np.floor(y)
         x -= column
         y -= row
+        # Exact as floats: a map has far fewer than 2^24 cells.
         row *= self.w
         row += column
         cell = row.astype(np.intp)
         cell += offset
 
-        def along() -> npt.NDArray[np.float32]:
-            component: npt.NDArray[np.float32] = self.paf_x.take(cell)
+        def along(beyond: int) -> npt.NDArray[np.float32]:
+            component = self._values(beyond, cell)
             component *= ux
-            across = self.paf_y.take(cell)
+            across = self._values(self.h * self.w + beyond, cell)
             across *= uy
             component += across
             return component
 
-        top = along()
-        cell += 1
-        top_right = along()
-        cell += self.w
-        bottom_right = along()
-        cell -= 1
-        bottom = along()
+        top, top_right = along(0), along(1)
+        bottom, bottom_right = along(self.w), along(self.w + 1)
         for left, right in ((top, top_right), (bottom, bottom_right)):
             right -= left
             right *= x
@@ -218,6 +209,17 @@ class _PafSampler:
         top += bottom
         total: npt.NDArray[np.float32] = top.sum(axis=0)
         return total, np.count_nonzero(top > self.config.sample_threshold, axis=0)
+
+    def _values(self, beyond: int, cell: IntArray) -> npt.NDArray[np.float32]:
+        """The flattened maps' values so many places beyond these.
+
+        A point in the last row or column has neighbours beyond it, even beyond the last map. They weigh nothing, so
+        any number will do.
+        """
+        # A view that begins later, rather than greater indices: it costs nothing.
+        view = self.pafs[min(beyond, self.pafs.size - 1) :]
+        values: npt.NDArray[np.float32] = view.take(cell, mode="clip")
+        return values
 
 
 def _assign(first: IntArray, second: IntArray, scores: npt.NDArray[np.float64]) -> IntArray:

@@ -34,11 +34,11 @@ _PRODUCTS = (_TERMS[:, :, None] * _TERMS[:, None, :]).reshape(9, 16)
 _FLOOR = 0.05
 # A cell that exceeds the fit by this part of the peak's value belongs to something else: noise of a good network
 # stays below it. Its weight falls by this factor, and the fit is repeated at most so often.
-_EXCESS, _DISCOUNT, _REFITS = 0.05, 0.05, 3
+_EXCESS, _DISCOUNT, _REFITS = 0.05, 0.05, 2
 # What the cells leave open, this decides. In a corner of the map that is the curvature: 1 / (2 sigma^2) of this
 # project's own targets at stride 8. Among empty cells it is the slope too: none.
-_PRIOR = np.array([0, 0, 0, 0.5 / (7 / 8) ** 2])
 _PRIOR_WEIGHTS = np.array([1e-12, 1e-12, 1e-12, 1e-6])
+_PRIOR_NORMAL, _PRIOR_RIGHT = np.diag(_PRIOR_WEIGHTS), _PRIOR_WEIGHTS * [0, 0, 0, 0.5 / (7 / 8) ** 2]
 # Below this curvature there is no summit to speak of: 1 / (2 sigma^2) of a Gaussian as wide as 22 cells.
 _MIN_CURVATURE = 1e-3
 
@@ -176,8 +176,8 @@ def _refine(patches: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float64], 
         fit[todo] = _solve(weights[todo], logs[todo])
     curvature = np.maximum(fit[:, 3:], _MIN_CURVATURE)
     # A summit lies nearer to the greatest cell than to any other; off the map there is no other.
-    least, most = (np.where(np.isinf(patches[:, [x, y]]), 1.0, 0.5) for x, y in ((3, 1), (5, 7)))
-    offsets = np.clip(fit[:, 1:3] / (2 * curvature), -least, most)
+    reach = np.where(np.isinf(patches), 1.0, 0.5)
+    offsets = np.clip(fit[:, 1:3] / (2 * curvature), -reach[:, [3, 1]], reach[:, [5, 7]])
     # The height above the centre cell that the offset explains.
     rise = np.exp(np.minimum(curvature[:, 0] * (offsets**2).sum(axis=1), np.log(2.0)))
     return offsets, np.minimum(top * rise, np.maximum(top, 1.0))
@@ -185,7 +185,7 @@ def _refine(patches: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float64], 
 
 def _solve(weights: npt.NDArray[np.float64], logs: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """[K, 4] weighted least-squares solutions (c, bx, by, a)."""
-    normal = (weights @ _PRODUCTS).reshape(-1, 4, 4) + np.diag(_PRIOR_WEIGHTS)
-    right = (weights * logs) @ _TERMS + _PRIOR_WEIGHTS * _PRIOR
+    normal = (weights @ _PRODUCTS).reshape(-1, 4, 4) + _PRIOR_NORMAL
+    right = (weights * logs) @ _TERMS + _PRIOR_RIGHT
     solution: npt.NDArray[np.float64] = np.linalg.solve(normal, right[..., None])[..., 0]
     return solution

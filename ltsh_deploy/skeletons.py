@@ -77,6 +77,11 @@ class Skeleton:
         return len(self.limbs)
 
     @cached_property
+    def limb_ends(self) -> npt.NDArray[np.intp]:
+        """[L, 2] the limbs as an array."""
+        return np.array(self.limbs, np.intp).reshape(-1, 2)
+
+    @cached_property
     def flip_joints(self) -> tuple[int, ...]:
         """[J] the joint that each joint becomes in a mirrored picture."""
         partner = {j: k for a, b in self.flip_pairs for j, k in ((a, b), (b, a))}

@@ -78,7 +78,7 @@ def _fit(heatmap: Any, row: int, column: int) -> tuple[tuple[float, float], floa
     weights = np.where(values < 0.05, 0, values)
     logs = np.log(np.maximum(values, 1e-6))
     prior, faith = np.array([0, 0, 0, 32 / 49]), np.array([1e-6, 1e-6, 1e-6, 1e-3])
-    for refits_left in (3, 2, 1, 0):
+    for refits_left in (2, 1, 0):
         solution = np.linalg.lstsq(
             np.vstack([terms * weights[:, None], np.diag(faith)]), np.append(logs * weights, faith * prior)
         )[0]
