@@ -16,7 +16,7 @@ __all__ = ["command"]
 @click.argument("sources", metavar="SOURCE...", nargs=-1, required=True)
 @click.option("--model", metavar="FILE", help="Model file: .onnx, or a .safetensors checkpoint.")
 @click.option("--device", default="auto", show_default=True, help="Where the network runs: auto, cpu, cuda or cuda:N.")
-@click.option("--threads", type=click.IntRange(1), help="CPU threads of the network.  [default: all cores]")
+@click.option("--threads", type=click.IntRange(1, 256), help="CPU threads of the network.  [default: all cores]")
 @click.option("--batch", type=click.IntRange(1), help="Frames that run together.  [default: 1 on a CPU, else 8]")
 @click.option(
     "--size", metavar="WxH", callback=parse_size, help="Box that each image is scaled into: WxH or one number."

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from itertools import chain, groupby
 
 import click
@@ -18,15 +19,16 @@ from ltsh_deploy.errors import ExitCode, LtshError, UsageError
 from ltsh_deploy.estimator import PoseEstimator
 from ltsh_deploy.frames import Frame, Source
 from ltsh_deploy.images import Image
-from ltsh_deploy.inference import infer_frames, read_frames
+from ltsh_deploy.inference import OnError, infer_frames, read_frames
 from ltsh_deploy.outputs import DrawTarget, PoseWriter, write_image
 from ltsh_deploy.pose_formats import FramePoses
 from ltsh_deploy.poses import Poses
-from ltsh_deploy.skeletons import load_skeleton
+from ltsh_deploy.skeletons import COCO17, conversion_matrix, load_skeleton
 from ltsh_deploy.sources import open_sources
 from ltsh_deploy.streams import LatencyMeter, LiveSource
 from ltsh_deploy.tracking import Tracker, TrackerConfig
 from ltsh_deploy.video_sink import VideoSink
+from ltsh_deploy.videos import VideoFile
 
 __all__ = ["InferJob"]
 
@@ -63,12 +65,21 @@ class InferJob:
         track: bool,
         smooth: bool,
     ) -> None:
-        self.failures: list[tuple[str, LtshError]] = []
-        self.sources = self._open(names)
-        self.target = DrawTarget(draw, [(s.name, _moves(s)) for s in self.sources]) if draw else None
-        self.skeleton = load_skeleton(skeleton) if skeleton else None
-        self.json_target, self.form = json_target, form
+        self.failures: dict[str, _Failure] = {}
+        self.sources: list[Source] = []
+        self._open(names)
         self.tracking = TrackerConfig(smooth=smooth) if track or smooth else None
+        if self.tracking and self.sources and all(source.kind == "image" for source in self.sources):
+            raise UsageError("--track and --smooth follow people from frame to frame, and there are only pictures")
+        if form != "jsonl" and json_target is None:
+            raise UsageError(f"--format {form} is the format of --json, which was not given")
+        needed = [model, *([skeleton] if skeleton else []), *(source.name for source in self.sources)]
+        moving = [(source.name, None if source.kind is None else source.kind != "image") for source in self.sources]
+        self.target = None if draw is None else DrawTarget(draw, moving, needed)
+        self.to_stdout = json_target == "-"
+        live = any(source.kind == "live" for source in self.sources)
+        self.writer = None if json_target is None else PoseWriter(json_target, form, live=live, protected=needed)
+        self.skeleton = load_skeleton(skeleton) if skeleton else None
         # The window before the network: it fails sooner.
         self.display = Display("ltsh") if show else None
         self.estimator = PoseEstimator.open(
@@ -82,28 +93,37 @@ class InferJob:
         )
         self.batch = batch or (1 if self.estimator.runtime.device == "cpu" else 8)
         self.estimator.batch = self.batch
-        self.writer: PoseWriter | None = None
+        # Converted joints that do not exist should stop the run now, not at its first frame.
+        given = self.skeleton or self.estimator.skeleton
+        conversion_matrix(self.estimator.skeleton, given)
+        if form == "coco":
+            conversion_matrix(given, COCO17)
         self.crowded: set[str] = set()
 
-    def _open(self, names: Sequence[str]) -> list[Source]:
+    def _open(self, names: Sequence[str]) -> None:
         """The sources of all names; one that does not exist is a failure like one that cannot be read."""
         if names.count("-") > 1:
             raise UsageError("standard input (-) can be read only once")
-        sources: list[Source] = []
         for name in names:
             try:
-                sources += open_sources([name])
+                self.sources += open_sources([name])
             except UsageError:
                 raise
             except LtshError as error:
                 self._fail(name, error)
-        live = [source.name for source in sources if source.kind == "live"]
-        if live and len(sources) > 1:
+        live = [source.name for source in self.sources if source.kind == "live"]
+        if live and len(self.sources) > 1:
             raise UsageError(f"{live[0]} has no end, so nothing else would be read", "Name a camera or stream alone.")
-        return sources
 
     def _fail(self, name: str, error: LtshError) -> None:
-        self.failures.append((name, error))
+        """Note what is wrong with a source; of a video that fails frame after frame, the first time and the number."""
+        if name in self.failures:
+            self.failures[name].count += 1
+            return
+        self.failures[name] = _Failure(error)
+        if any(source.name == name and source.kind == "live" for source in self.sources):
+            # There is no end at which it would be reported.
+            _log.warning("%s: %s", name, error.message)
 
     def run(self) -> int:
         """Do it, report every source that could not be used, and return the exit code they deserve."""
@@ -112,19 +132,20 @@ class InferJob:
                 stack.enter_context(self.estimator)
                 if self.display is not None:
                     stack.enter_context(self.display)
-                if self.json_target is not None:
-                    live = any(source.kind == "live" for source in self.sources)
-                    self.writer = stack.enter_context(PoseWriter(self.json_target, self.form, live=live))
+                if self.writer is not None:
+                    stack.enter_context(self.writer)
                 # Pictures are looked at together, whatever files they are; everything that moves by itself.
                 by_kind = groupby(enumerate(self.sources), lambda s: -1 if s[1].kind == "image" else s[0])
                 for number, group in by_kind:
                     if not self._run_group([source for _, source in group], pictures=number < 0):
                         break
         finally:
-            for name, error in self.failures:
-                message = error.message if name in error.message else f"{name}: {error.message}"
-                console.print_error(message, error.remedy)
-        codes = {error.exit_code for _, error in self.failures}
+            for name, failure in self.failures.items():
+                message = failure.error.message
+                message = message if name in message else f"{name}: {message}"
+                again = f" ({failure.count} times)" if failure.count > 1 else ""
+                console.print_error(message + again, failure.error.remedy)
+        codes = {failure.error.exit_code for failure in self.failures.values()}
         return codes.pop() if len(codes) == 1 else ExitCode.BAD_INPUT if codes else ExitCode.OK
 
     def _run_group(self, sources: list[Source], pictures: bool) -> bool:
@@ -134,15 +155,17 @@ class InferJob:
         first = next(frames, None)
         if first is None:
             return True
-        clip = None if first.kind == "image" else _Clip(sources[0], self.tracking)
+        # Of a camera or a pipe, each frame's result is wanted before the next frame is there.
+        batch = self.batch if pictures or isinstance(sources[0], VideoFile) else 1
         with ExitStack() as stack:
-            if clip is not None:
+            clip = None
+            if first.kind != "image":
+                clip = _Clip(sources[0], self.tracking)
                 stack.callback(self._sum_up, clip)
                 if self.target is not None:
-                    clip.sink = stack.enter_context(clip.open_sink(self.target))
+                    stack.enter_context(clip.drawing(self.target, self._fail))
             title, total = ("pictures", len(sources)) if pictures else (sources[0].name, sources[0].frames)
             advance = stack.enter_context(console.progress(title, total))
-            batch = 1 if sources[0].kind == "live" else self.batch
             for frame, poses in infer_frames(self.estimator, chain([first], frames), batch, self._fail):
                 if not self._finish(frame, poses, clip):
                     return False
@@ -169,10 +192,14 @@ class InferJob:
         if self.target is None and self.display is None:
             return True
         drawn = draw_poses(frame.image, poses)
-        if clip is not None:
-            clip.draw(frame, drawn)
-        elif self.target is not None:
-            write_image(self.target.path_for(frame.source, moves=False), drawn)
+        try:
+            if clip is not None:
+                clip.draw(frame, drawn)
+            elif self.target is not None:
+                write_image(self.target.path_for(frame.source, moves=False), drawn)
+        except LtshError as error:
+            # A drawing that cannot be made is no reason to lose the poses, or the other sources.
+            self._fail(frame.source, error)
         return self.display is None or self.display.show(drawn, wait=clip is None)
 
     def _sum_up(self, clip: _Clip) -> None:
@@ -182,10 +209,18 @@ class InferJob:
 
     def _say(self, line: str) -> None:
         """A result for people: on stdout, unless results for programs go there."""
-        if self.json_target == "-":
+        if self.to_stdout:
             _log.info(line)
         elif not console.is_quiet():
-            click.echo(line)
+            click.echo(console.printable(line))
+
+
+@dataclass
+class _Failure:
+    """What is wrong with a source, and how often."""
+
+    error: LtshError
+    count: int = 1
 
 
 class _Clip:
@@ -195,14 +230,36 @@ class _Clip:
         self.source = source
         self.rate = source.rate or _USUAL_RATE
         self.tracker = None if tracking is None else Tracker(tracking)
-        self.sink: VideoSink | None = None
+        self.video: VideoSink | None = None
         self.latency = LatencyMeter()
-        self.frames = self.people = self.drawn = 0
+        self.frames = self.people = 0
         self.begin = time.perf_counter()
 
-    def open_sink(self, target: DrawTarget) -> VideoSink:
-        """The video that is drawn; it gets the sound of a source that is a file."""
-        return VideoSink(target.path_for(self.source.name, moves=True), self.rate, sound_from=self.source.name)
+    @contextmanager
+    def drawing(self, target: DrawTarget, fail: OnError) -> Iterator[None]:
+        """While this context is entered, frames are drawn into a video, with the sound of a source that is a file.
+
+        What goes wrong with the video itself is told to ``fail``, and the poses go on without it.
+        """
+        path = target.path_for(self.source.name, moves=True)
+        try:
+            self.video = VideoSink(path, self.rate, self.source.name, self.source.pixel_aspect)
+        except LtshError as error:
+            fail(self.source.name, error)
+        try:
+            yield
+        except BaseException as error:
+            self._end_video(error)
+            raise
+        try:
+            self._end_video(None)
+        except LtshError as error:
+            fail(self.source.name, error)
+
+    def _end_video(self, error: BaseException | None) -> None:
+        video, self.video = self.video, None
+        if video is not None:
+            video.__exit__(None if error is None else type(error), error, None)
 
     def take(self, frame: Frame, poses: Poses) -> Poses:
         """Count a frame and give its people their ids, where they are tracked."""
@@ -215,15 +272,14 @@ class _Clip:
         return poses
 
     def draw(self, frame: Frame, drawn: Image) -> None:
-        """Add a drawn frame to the video. A live frame lasts as long as the ones that were passed over before it."""
-        if self.sink is None:
+        """Add a drawn frame to the video; a video that fails is given up, and no more frames go into it."""
+        if self.video is None:
             return
-        repeats = 1
-        if self.source.kind == "live" and frame.time_s is not None:
-            repeats = max(0, round(frame.time_s * self.rate) + 1 - self.drawn)
-        for _ in range(repeats):
-            self.sink.write(drawn)
-        self.drawn += repeats
+        try:
+            self.video.write(drawn, frame.time_s)
+        except LtshError as error:
+            self._end_video(error)
+            raise
 
     def summary(self) -> str:
         """One line: frames, people, frames a second."""
@@ -243,11 +299,6 @@ class _Clip:
             f"{self.source.name}: capture to result {times}; {self.source.dropped} frames passed over, "
             f"{self.source.reconnects} reconnects"
         ]
-
-
-def _moves(source: Source) -> bool | None:
-    """Whether a source is no picture; None where only reading it will tell."""
-    return None if source.name == "stdin" else source.kind != "image"
 
 
 def _people(count: int) -> str:

@@ -14,6 +14,7 @@ import click
 
 from ltsh_deploy import __version__
 from ltsh_deploy.cli import console
+from ltsh_deploy.cli.signals import EndWell
 from ltsh_deploy.errors import ExitCode, LtshError
 
 __all__ = ["COMMANDS", "cli", "main"]
@@ -113,27 +114,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     console.configure(console.Verbosity.NORMAL)
     arguments = list(sys.argv[1:] if argv is None else argv)
-    try:
-        result = cli.main(arguments or ["--help"], "ltsh", standalone_mode=False)
-        if sys.stdout is not None:
-            sys.stdout.flush()
-        return result if isinstance(result, int) else ExitCode.OK
-    except (Exception, KeyboardInterrupt) as error:
-        if console.is_verbose() and not isinstance(error, click.ClickException | click.Abort | KeyboardInterrupt):
-            traceback.print_exc()
-        return _report(error)
-    finally:
-        _give_up_unwritten()
+    with EndWell() as signals:
+        try:
+            result = cli.main(arguments or ["--help"], "ltsh", standalone_mode=False)
+            if sys.stdout is not None:
+                sys.stdout.flush()
+            return result if isinstance(result, int) else ExitCode.OK
+        except (KeyboardInterrupt, click.Abort):
+            # click turns Ctrl-C into Abort.
+            click.echo("interrupted", err=True)
+            return signals.exit_code
+        except Exception as error:
+            if console.is_verbose() and not isinstance(error, click.ClickException):
+                traceback.print_exc()
+            return _report(error)
+        finally:
+            _give_up_unwritten()
 
 
-def _report(error: BaseException) -> int:
+def _report(error: Exception) -> int:
     """Say on stderr what went wrong and what to do; returns the exit code."""
     code = int(ExitCode.FAILURE)
-    # click turns Ctrl-C into Abort.
-    if isinstance(error, KeyboardInterrupt | click.Abort):
-        click.echo("interrupted", err=True)
-        code = ExitCode.INTERRUPTED
-    elif isinstance(error, LtshError):
+    if isinstance(error, LtshError):
         console.print_error(error.message, error.remedy)
         code = error.exit_code
     elif isinstance(error, click.ClickException):

@@ -6,7 +6,10 @@ import re
 
 import click
 
-__all__ = ["parse_scales", "parse_size"]
+__all__ = ["LARGEST_SIDE", "parse_scales", "parse_size"]
+
+#: Beyond this a network takes minutes and all memory for one image.
+LARGEST_SIDE = 4096
 
 
 def parse_size(ctx: click.Context, param: click.Parameter, text: str | None) -> tuple[int, int] | None:
@@ -15,8 +18,9 @@ def parse_size(ctx: click.Context, param: click.Parameter, text: str | None) -> 
         return None
     match = re.fullmatch(r"(\d{1,5})(?:x(\d{1,5}))?", text.strip().lower())
     width, height = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
-    if not (width and height):
-        raise click.BadParameter(f"{text!r} is not a size such as 432x368 (width x height) or 368", ctx, param)
+    if not (1 <= width <= LARGEST_SIDE and 1 <= height <= LARGEST_SIDE):
+        message = f"{text!r} is not a size such as 432x368 (width x height) or 368, at most {LARGEST_SIDE} a side"
+        raise click.BadParameter(message, ctx, param)
     return width, height
 
 

@@ -8,7 +8,8 @@ Fields", CVPR 2017). Where this decoder departs from the published ones:
   (:mod:`ltsh_deploy.limbs`).
 * Two partial people that meet through a limb are merged unless both have a joint of one kind.
 
-Equal scores are ordered by limb, then by the peaks' places in the map, so that a result depends on the maps alone.
+Equal scores are ordered by limb, then by the peaks' places in the map, so that on one machine a result depends on the
+maps alone; from machine to machine the last bits of a joint's place differ, as those of linear algebra do.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from ltsh_deploy.errors import UsageError
@@ -38,17 +39,20 @@ class DecodeConfig:
     min_score: float = 0.05
 
     def __post_init__(self) -> None:
-        # A threshold below zero would make peaks of cells that hold nothing.
-        for name, low, high in (
-            ("peak_threshold", 0.0, float("inf")),
-            ("max_peaks", 1, 1024),
-            ("sure_peak", 1e-6, float("inf")),
-            ("samples", 2, 1000),
-            ("sample_threshold", -float("inf"), float("inf")),
-            ("min_samples", 1, self.samples),
-            ("max_limb", 0.0, float("inf")),
-            ("min_joints", 1, float("inf")),
-            ("min_score", -float("inf"), float("inf")),
+        for name, kind, low, high in (
+            # A threshold below zero would make peaks of cells that hold nothing.
+            ("peak_threshold", float, 0, math.inf),
+            ("max_peaks", int, 1, 1024),
+            ("sure_peak", float, 1e-6, math.inf),
+            ("samples", int, 2, 1000),
+            ("sample_threshold", float, -math.inf, math.inf),
+            ("min_samples", int, 1, self.samples),
+            ("max_limb", float, 0, math.inf),
+            ("min_joints", int, 1, math.inf),
+            ("min_score", float, -math.inf, math.inf),
         ):
-            if not low <= getattr(self, name) <= high:
-                raise UsageError(f"decoding: {name} must lie in [{low}, {high}], got {getattr(self, name)}")
+            value = getattr(self, name)
+            allowed = (int,) if kind is int else (int, float)
+            if not isinstance(value, allowed) or isinstance(value, bool) or not low <= value <= high:
+                what = "a whole number" if kind is int else "a number"
+                raise UsageError(f"decoding: {name} must be {what} from {low} to {high}, got {value!r}")

@@ -116,7 +116,7 @@ class PoseEstimator:
     @overload
     def __call__(self, images: Sequence[npt.NDArray[Any]]) -> list[Poses]: ...
     def __call__(self, images: npt.NDArray[Any] | Sequence[npt.NDArray[Any]]) -> Poses | list[Poses]:
-        """Poses, in pixels of each image, of one image or of several.
+        """Poses, in pixels of each image and within it, of one image or of several.
 
         Args:
             images: uint8 [H, W, 3] RGB or [H, W] grey, of any size; a sequence of them, or one array [N, H, W, 3].
@@ -160,10 +160,13 @@ class PoseEstimator:
         return passes
 
     def decode(self, passes: Sequence[Pass]) -> Poses:
-        """The poses, in pixels of the image, that all passes over one image amount to."""
+        """The poses, in pixels of the image, that all passes over one image amount to.
+
+        A joint that the network sees a little beyond the image, in the padding, is moved to the image's edge.
+        """
         fields, placement = average_passes(passes, self.skeleton)
         poses = decode_fields(fields, self.skeleton, self.decode_config)
-        return replace(poses, xy=placement.to_image(poses.xy))
+        return replace(poses, xy=np.clip(placement.to_image(poses.xy), 0, np.array(placement.image_size) - 1))
 
     def close(self) -> None:
         """Free the network."""

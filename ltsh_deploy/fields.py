@@ -65,9 +65,14 @@ class Fields:
     stride: int
 
     def __post_init__(self) -> None:
-        if self.heatmaps.ndim != 3 or self.pafs.ndim != 3 or self.heatmaps.shape[1:] != self.pafs.shape[1:]:
+        if (
+            self.heatmaps.ndim != 3
+            or self.pafs.ndim != 3
+            or self.heatmaps.shape[1:] != self.pafs.shape[1:]
+            or 0 in self.heatmaps.shape
+        ):
             raise FieldsError(
-                "heat maps and PAFs must be [channels, h, w] of one size, "
+                "heat maps and PAFs must be [channels, h, w] of one size, at least one cell, "
                 f"got {self.heatmaps.shape} and {self.pafs.shape}"
             )
 

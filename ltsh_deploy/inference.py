@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
-from ltsh_deploy.errors import InputError, LtshError
+from ltsh_deploy.errors import LtshError
 from ltsh_deploy.estimator import PoseEstimator
 from ltsh_deploy.frames import Frame, Source
 from ltsh_deploy.poses import Poses
@@ -43,11 +43,19 @@ def infer_frames(
     """
     waiting = iter(frames)
     while together := list(islice(waiting, batch)):
-        passes = estimator.run(estimator.prepare([frame.image for frame in together]))
+        try:
+            passes = estimator.run(estimator.prepare([frame.image for frame in together]))
+        except LtshError as error:
+            if len(together) > 1:
+                # One of them is the cause, or all are too much at once; alone, each shows what it is.
+                yield from infer_frames(estimator, together, 1, on_error)
+            else:
+                on_error(together[0].source, error)
+            continue
         for i, frame in enumerate(together):
             try:
                 poses = estimator.decode(passes[i])
-            except InputError as error:
+            except LtshError as error:
                 on_error(frame.source, error)
             else:
                 yield frame, poses

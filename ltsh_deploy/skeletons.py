@@ -138,9 +138,12 @@ class Skeleton:
         except (TypeError, ValueError, OverflowError):
             raise SkeletonError(f"{where}: 'sigmas' must be a list of numbers", _TEMPLATE) from None
         try:
-            return cls(str(data.get("name", "unnamed")), names, limbs, flip_pairs, sigmas)
+            skeleton = cls(str(data.get("name", "unnamed")), names, limbs, flip_pairs, sigmas)
         except SkeletonError as error:
             raise SkeletonError(f"{where}: {error.message}", _TEMPLATE) from None
+        if SKELETONS.get(skeleton.name, skeleton) != skeleton:
+            raise SkeletonError(f"{where}: {skeleton.name!r} is a built-in skeleton with other joints", "Rename yours.")
+        return skeleton
 
 
 def _pairs(data: object, names: tuple[str, ...], where: str) -> tuple[tuple[int, int], ...]:

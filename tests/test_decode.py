@@ -240,11 +240,22 @@ def test_maps_of_another_skeleton_are_an_error() -> None:
         decode_fields(fields, COCO18)
     with pytest.raises(FieldsError, match="one size"):
         Fields(fields.heatmaps, fields.pafs[:, 1:], 8)
+    with pytest.raises(FieldsError, match="at least one cell"):
+        Fields(fields.heatmaps[:, :0], fields.pafs[:, :0], 8)
 
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"peak_threshold": -0.1}, {"max_peaks": 0}, {"samples": 1}, {"min_samples": 11}, {"min_score": float("nan")}],
+    [
+        {"peak_threshold": -0.1},
+        {"max_peaks": 0},
+        {"samples": 1},
+        {"min_samples": 11},
+        {"min_score": float("nan")},
+        {"max_peaks": 2.5},
+        {"samples": "a"},
+        {"min_joints": True},
+    ],
 )
 def test_settings_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match=next(iter(wrong))):

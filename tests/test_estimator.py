@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ltsh_deploy.encode import encode_fields
-from ltsh_deploy.errors import FieldsError, ImageError, ModelFileError, UsageError
+from ltsh_deploy.errors import FieldsError, ImageError, LtshError, ModelFileError, UsageError
 from ltsh_deploy.estimator import PoseEstimator
 from ltsh_deploy.fields import Fields
 from ltsh_deploy.frames import Frame
@@ -136,6 +136,31 @@ def test_a_frame_whose_maps_are_not_finite_is_left_out_and_reported() -> None:
     assert isinstance(errors[0][1], FieldsError)
     with pytest.raises(FieldsError):
         find(frames[1].image)
+
+
+def test_of_frames_that_fail_together_each_is_tried_alone() -> None:
+    class Small(ColourRuntime):
+        def run(self, images: np.ndarray[Any, Any]) -> list[Fields]:
+            if len(images) > 1 or images.shape[2] == 96:
+                raise LtshError("out of memory")
+            return super().run(images)
+
+    find = PoseEstimator(cast(Runtime, Small()))
+    frames = [Frame(picture(*size)[0], f"{size}", "image") for size in ((256, 192), (200, 400), (640, 480))]
+    errors: list[str] = []
+    good = list(infer_frames(find, frames, 8, lambda name, error: errors.append(name)))
+    assert [frame.source for frame, _ in good] == ["(256, 192)", "(640, 480)"]
+    assert errors == ["(200, 400)"]
+
+
+def test_joints_that_the_network_sees_in_the_padding_are_moved_to_the_pictures_edge() -> None:
+    class Beyond(ColourRuntime):
+        def _look(self, image: np.ndarray[Any, Any]) -> Fields:
+            xy = np.array([[[-3.0, 20.0], [50.0, 190.0], [260.0, 60.0]]])
+            return encode_fields(xy, ARM, (image.shape[0] // 8, image.shape[1] // 8))
+
+    poses = PoseEstimator(cast(Runtime, Beyond()))(np.zeros((185, 256, 3), np.uint8))
+    np.testing.assert_allclose(poses.xy[0], [[0, 20], [50, 184], [255, 60]], atol=0.1)
 
 
 def test_a_file_that_is_no_model_is_an_error_that_names_it(tmp_path: Path) -> None:

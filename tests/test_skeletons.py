@@ -251,3 +251,9 @@ def test_the_shown_template_is_itself_a_skeleton() -> None:
 def test_a_folder_is_no_skeleton(tmp_path: Path) -> None:
     with pytest.raises(SkeletonError, match="neither a built-in skeleton"):
         load_skeleton(tmp_path)
+
+
+def test_a_users_skeleton_may_not_pass_for_a_built_in_one() -> None:
+    assert Skeleton.from_dict(COCO18.to_dict()) == COCO18
+    with pytest.raises(SkeletonError, match="'coco18' is a built-in skeleton with other joints"):
+        Skeleton.from_dict({**COCO18.to_dict(), "limbs": [["nose", "neck"]]})
