@@ -12,9 +12,10 @@ ROOMS := ltsh_deploy train export cuda_kernels cli
 COCO_MODEL := ../shared/models/coco_paf_mobilenet_v2_small.onnx
 DEMO_OUT := out/demo
 
-export PICTURE MODEL
+# In recipes these are read from the environment, where an apostrophe in a path does no harm.
+export PICTURE MODEL CURDIR
 
-.PHONY: help demo test check lint types format clean
+.PHONY: help model demo test check lint types format clean again
 .DEFAULT_GOAL := help
 
 help:
@@ -25,14 +26,20 @@ help:
 	@echo 'make clean                                   remove what these made, the virtual environment too'
 	@echo 'PYTHON=python3.12 picks the interpreter that makes the virtual environment, VENV=folder its place.'
 
+# The stamp holds the folder it was made for: an environment that was moved or copied does not work, and is made anew.
+ifneq ($(shell cat '$(VENV)/.created' 2>/dev/null),$(CURDIR))
+$(VENV)/.created: again
+endif
+
 $(VENV)/.created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
 	  echo 'ltsh-deploy needs Python 3.10 or later: make PYTHON=/path/to/python3 ...' >&2; exit 1; }
-	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear '$(VENV)' || { \
+	@if [ -e $@ ] || ! $(BIN)/python -m pip --version >/dev/null 2>&1; then $(PYTHON) -m venv --clear '$(VENV)'; fi || { \
 	  echo 'No virtual environment could be made; on Debian and Ubuntu: apt-get install python3-venv' >&2; exit 1; }
-	@touch $@
+	@printf '%s\n' "$$CURDIR" >$@
 
-$(VENV)/.installed-demo: $(VENV)/.created setup.cfg pyproject.toml
+# The model is looked for first: without one, nothing needs to be installed.
+$(VENV)/.installed-demo: $(VENV)/.created setup.cfg pyproject.toml | model
 	$(BIN)/python -m pip install --quiet --editable '.[cpu]'
 	@touch $@
 
@@ -40,13 +47,17 @@ $(VENV)/.installed-dev: $(VENV)/.created setup.cfg pyproject.toml constraints.tx
 	$(BIN)/python -m pip install --quiet --editable '.[cpu,train,export,dev]' --constraint constraints.txt
 	@touch $@ $(VENV)/.installed-demo
 
-demo: $(VENV)/.installed-demo
+model:
+	@if [ -n "$$MODEL" ]; then \
+	  [ -f "$$MODEL" ] || { echo "There is no file $$MODEL: make demo MODEL=file.onnx" >&2; exit 1; }; \
+	elif [ ! -f '$(COCO_MODEL)' ]; then \
+	  echo 'This version has no model of its own yet. Pass one: make demo MODEL=file.onnx' >&2; exit 1; \
+	fi
+
+demo: model $(VENV)/.installed-demo
 	@set -e; model="$$MODEL"; picture="$$PICTURE"; \
 	if [ -z "$$model" ]; then \
 	  model='$(COCO_MODEL)'; \
-	  if [ ! -f "$$model" ]; then \
-	    echo 'This version has no model of its own yet. Pass one: make demo MODEL=file.onnx' >&2; exit 1; \
-	  fi; \
 	  echo "This version has no model of its own yet: using the third-party COCO model $$model."; \
 	fi; \
 	mkdir -p $(DEMO_OUT)/drawn; \
@@ -67,9 +78,9 @@ lint: $(VENV)/.installed-dev
 # mypy sees the rooms as the one package they install as.
 types: $(VENV)/.installed-dev
 	@rm -rf build/types && mkdir -p build/types/ltsh_deploy
-	@ln -s '$(CURDIR)'/ltsh_deploy/* $(patsubst %,'$(CURDIR)'/%,$(filter-out ltsh_deploy,$(ROOMS))) build/types/ltsh_deploy/
-	@cd build/types && '$(abspath $(BIN))'/mypy --config-file '$(CURDIR)/pyproject.toml' \
-	  --cache-dir '$(CURDIR)/.mypy_cache' -p ltsh_deploy
+	@ln -s "$$CURDIR"/ltsh_deploy/* $(patsubst %,"$$CURDIR"/%,$(filter-out ltsh_deploy,$(ROOMS))) build/types/ltsh_deploy/
+	@bin="$$(cd $(BIN) && pwd)" && cd build/types && "$$bin"/python -m mypy --config-file "$$CURDIR/pyproject.toml" \
+	  --cache-dir "$$CURDIR/.mypy_cache" -p ltsh_deploy
 
 check: lint types test
 

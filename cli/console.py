@@ -1,7 +1,8 @@
 """What the command line writes, and where: results to stdout, everything else to stderr.
 
 How much goes to stderr is the level of the ``ltsh_deploy`` logger and nothing else, so that log messages, progress bars
-and tracebacks agree. rich is imported when there is something to write, never before.
+and tracebacks agree. rich is imported when there is something to write, never before; where it cannot be, messages are
+written plainly and there is no progress bar.
 """
 
 from __future__ import annotations
@@ -16,9 +17,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Task
-    from rich.text import Text
 
-__all__ = ["Verbosity", "configure", "is_quiet", "is_verbose", "print_error", "progress", "stderr_console"]
+__all__ = ["Verbosity", "configure", "is_quiet", "is_verbose", "print_error", "printable", "progress", "stderr_console"]
 
 _log = logging.getLogger("ltsh_deploy")
 
@@ -51,35 +51,43 @@ def is_verbose() -> bool:
 
 
 @lru_cache(maxsize=1)
-def stderr_console() -> Console:
-    """The one console for stderr: sharing it keeps messages above a running progress bar. NO_COLOR is respected."""
-    from rich.console import Console
+def stderr_console() -> Console | None:
+    """The one console for stderr: sharing it keeps messages above a running progress bar. NO_COLOR is respected.
 
-    return Console(stderr=True, highlight=False)
+    None where rich is missing or broken; what a broken package raises may be anything.
+    """
+    try:
+        from rich import progress, text  # noqa: F401  (all that is used later)
+        from rich.console import Console
+
+        return Console(stderr=True, highlight=False)
+    except Exception:
+        return None
 
 
 def print_error(message: str, remedy: str = "") -> None:
     """What went wrong, and on lines of its own what to do about it; shown however quiet the rest is."""
-    _print(_labelled("error: ", "bold red", message))
+    _print("error: ", "bold red", message)
     if remedy:
-        _print(_labelled("", "", remedy))
+        _print("", "", remedy)
 
 
-def _labelled(label: str, style: str, message: str) -> Text:
-    from rich.text import Text
-
-    return Text.assemble((label, style), _printable(message))
-
-
-def _printable(message: str) -> str:
+def printable(message: str) -> str:
     """The message with control characters written out: a file's name must not steer the terminal."""
     return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in message)
 
 
-def _print(text: Text) -> None:
+def _print(label: str, style: str, message: str) -> None:
     # A closed stderr is no reason to fail: there is nobody to tell.
-    if sys.stderr is not None:
-        stderr_console().print(text, soft_wrap=True)
+    if sys.stderr is None:
+        return
+    console = stderr_console()
+    if console is None:
+        sys.stderr.write(f"{label}{printable(message)}\n")
+        return
+    from rich.text import Text
+
+    console.print(Text.assemble((label, style), printable(message)), soft_wrap=True)
 
 
 class _StderrHandler(logging.Handler):
@@ -91,14 +99,16 @@ class _StderrHandler(logging.Handler):
         try:
             message = self.format(record)
             style = next((s for level, s in self._STYLES if record.levelno >= level), "dim")
-            _print(_labelled(f"{record.levelname.lower()}: ", style, message))
+            _print(f"{record.levelname.lower()}: ", style, message)
         except Exception:
             self.handleError(record)
 
 
 @contextmanager
 def progress(description: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
-    """A progress bar on stderr with the rate and the time left; nothing where stderr is no terminal, or with --quiet.
+    """A progress bar on stderr with the rate and the time left.
+
+    There is none where stderr is no terminal, with --quiet, and where rich is missing.
 
     Args:
         description: what is being done.
@@ -107,7 +117,10 @@ def progress(description: str, total: int | None = None) -> Iterator[Callable[[i
     Yields:
         a function that reports so many further steps as done.
     """
-    if sys.stderr is None or not sys.stderr.isatty() or is_quiet():
+    console = None
+    if sys.stderr is not None and sys.stderr.isatty() and not is_quiet():
+        console = stderr_console()
+    if console is None:
         yield lambda steps: None
         return
     from rich import progress as rich_progress
@@ -127,6 +140,6 @@ def progress(description: str, total: int | None = None) -> Iterator[Callable[[i
         Rate(),
         rich_progress.TimeRemainingColumn() if known else rich_progress.TimeElapsedColumn(),
     ]
-    with rich_progress.Progress(*columns, console=stderr_console()) as bar:
-        task = bar.add_task(escape(_printable(description)), total=total)
+    with rich_progress.Progress(*columns, console=console) as bar:
+        task = bar.add_task(escape(printable(description)), total=total)
         yield lambda steps: bar.advance(task, steps)

@@ -26,7 +26,6 @@ import click
 from ltsh_deploy import __version__
 from ltsh_deploy.cli import probe
 from ltsh_deploy.cli.requirements import (
-    DISTRIBUTION,
     RIVALS,
     Extra,
     Package,
@@ -35,6 +34,7 @@ from ltsh_deploy.cli.requirements import (
     read_requirements,
 )
 from ltsh_deploy.errors import ExitCode
+from ltsh_deploy.parts import DISTRIBUTION, install_line, is_installed, replace_line
 
 __all__ = ["command", "examine", "notices"]
 
@@ -64,8 +64,9 @@ def examine() -> dict[str, Any]:
     packages = _packages(requirements, answers)
     extras = {
         name: _with_better_repair(name, check_extra(name, requirements, packages), packages, not gpu["problem"])
-        for name in dict.fromkeys(r.extra for r in requirements if r.extra)
+        for name in dict.fromkeys(["", *(r.extra for r in requirements)])
     }
+    core = extras.pop("")
     return {
         "version": __version__,
         "python": {"version": platform.python_version(), "executable": sys.executable},
@@ -79,7 +80,7 @@ def examine() -> dict[str, Any]:
         "display": _display(),
         "ffmpeg": _ffmpeg(),
         "packages": {name: asdict(package) for name, package in sorted(packages.items())},
-        "core": asdict(check_extra("", requirements, packages)),
+        "core": asdict(core),
         "extras": {name: asdict(extra) for name, extra in extras.items()},
         "notices": notices(packages),
     }
@@ -97,24 +98,18 @@ def notices(packages: Mapping[str, Package]) -> list[dict[str, Any]]:
             state = "the one installed last overwrote the other"
         else:
             state = f"the one that runs has windows ({windows})" if windows else "the one that runs has no windows"
-        uninstall = f"pip uninstall -y {' '.join(present)} && pip install"
-        choices = (("", "without windows"), ("[gui]", "with windows"))
+        choices: tuple[tuple[tuple[str, ...], str], ...] = (((), "without windows"), (("gui",), "with windows"))
         if module == "onnxruntime":
-            choices = (("[cpu]", "without a GPU"), ("[gpu]", "with an NVIDIA GPU"))
+            choices = ((("cpu",), "without a GPU"), (("gpu",), "with an NVIDIA GPU"))
         found.append(
             {
                 "notice": f"{' and '.join(present)} are both installed and share one folder, {module}; {state}",
-                "repair": [f'{uninstall} "{DISTRIBUTION}{extra}"  # {purpose}' for extra, purpose in choices],
+                "repair": [f"{replace_line(present, *extras)}  # {purpose}" for extras, purpose in choices],
             }
         )
-    if _version(DISTRIBUTION) is None:
-        checkout = Path(__file__).resolve().parent.parent
-        found.append(
-            {
-                "notice": f"{DISTRIBUTION} is not installed; it runs from a checkout",
-                "repair": [f'pip install --editable "{checkout}"'],
-            }
-        )
+    if not is_installed():
+        notice = f"{DISTRIBUTION} is not installed; it runs from a checkout"
+        found.append({"notice": notice, "repair": [install_line()]})
     return found
 
 
@@ -124,11 +119,15 @@ def _with_better_repair(name: str, extra: Extra, packages: Mapping[str, Package]
         return extra
     rivals = [name for name in RIVALS["onnxruntime"] if name in packages]
     if name in ("cpu", "gpu") and len(rivals) > 1:
-        return replace(extra, repair=f'pip uninstall -y {" ".join(rivals)} && pip install "{DISTRIBUTION}[{name}]"')
+        return replace(extra, repair=replace_line(rivals, name))
     if name in ("gpu", "cuda") and extra.status == "broken" and not driver:
         return replace(extra, repair=_GET_DRIVER)
     if name == "gpu" and "onnxruntime" in packages:
-        return replace(extra, repair=f'pip uninstall -y onnxruntime && pip install "{DISTRIBUTION}[gpu]"')
+        return replace(extra, repair=replace_line(["onnxruntime"], name))
+    opencvs = [name for name in RIVALS["cv2"] if name in packages]
+    if name == "" and any(".so" in (packages[n].problem or "") and not n.endswith("-headless") for n in opencvs):
+        # A library that windows need is not there; the OpenCV without windows does not ask for it.
+        return replace(extra, repair=replace_line(opencvs))
     if name == "gui" and ".so" in " ".join(extra.reasons):
         return replace(extra, repair=_GET_LIBRARIES)
     return extra

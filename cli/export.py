@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 import numpy as np
@@ -13,9 +13,7 @@ import numpy.typing as npt
 from ltsh_deploy.cli import console
 from ltsh_deploy.cli.options import parse_size
 from ltsh_deploy.errors import UsageError
-
-if TYPE_CHECKING:
-    from ltsh_deploy.export.to_onnx import ExportReport
+from ltsh_deploy.export.to_onnx import DEFAULT_OPSET, ExportReport, export_onnx
 
 __all__ = ["command"]
 
@@ -37,11 +35,16 @@ _OWN_SIZES = ((432, 288), (240, 368), (320, 320))
     "--size",
     metavar="WxH",
     callback=parse_size,
-    default="432x368",
-    show_default=True,
+    show_default="the checkpoint's own",
     help="The box pictures are fitted into where the model is used and nothing else is asked for.",
 )
-@click.option("--opset", type=int, default=19, show_default=True, help="Version of the ONNX operators, 19 or later.")
+@click.option(
+    "--opset",
+    type=int,
+    default=DEFAULT_OPSET,
+    show_default=True,
+    help=f"Version of the ONNX operators, {DEFAULT_OPSET} or later.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
 @click.option("--json", "as_json", is_flag=True, help="Write the report as JSON.")
 def command(
@@ -49,7 +52,7 @@ def command(
     kind: str,
     output: Path,
     images: tuple[str, ...],
-    size: tuple[int, int],
+    size: tuple[int, int] | None,
     opset: int,
     overwrite: bool,
     as_json: bool,
@@ -58,8 +61,6 @@ def command(
 
     The file is written only if its maps, and the poses read from them, are those of the checkpoint on every picture.
     """
-    from ltsh_deploy.export.to_onnx import export_onnx
-
     pictures = _read_pictures(images) if images else _own_pictures()
     with console.progress("comparing", len(pictures)) as done:
         report = export_onnx(
@@ -120,6 +121,6 @@ def _as_text(report: ExportReport, checkpoint: Path, own: bool) -> str:
         "Errors are those of the worst cell, against the same weights in float64, as a part of the largest value.",
         f"Poses: {parity.poses} people, the same in both; joints at most {parity.pose_distance:.4f} px apart."
         if parity.poses
-        else "Poses: nobody in these pictures, for either; so the maps alone prove it.",
+        else "Poses: none were compared: nobody in these pictures, for either. The maps alone prove it.",
     ]
     return "\n".join(lines)

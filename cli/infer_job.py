@@ -3,39 +3,33 @@
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import chain, groupby
 
 import click
 
 from ltsh_deploy.cli import console
+from ltsh_deploy.cli.infer_clip import Clip
 from ltsh_deploy.decode_config import DecodeConfig
 from ltsh_deploy.display import Display
 from ltsh_deploy.drawing import draw_poses
 from ltsh_deploy.errors import ExitCode, LtshError, UsageError
 from ltsh_deploy.estimator import PoseEstimator
 from ltsh_deploy.frames import Frame, Source
-from ltsh_deploy.images import Image
-from ltsh_deploy.inference import OnError, infer_frames, read_frames
+from ltsh_deploy.inference import infer_frames, read_frames
 from ltsh_deploy.outputs import DrawTarget, PoseWriter, write_image
 from ltsh_deploy.pose_formats import FramePoses
 from ltsh_deploy.poses import Poses
 from ltsh_deploy.skeletons import COCO17, conversion_matrix, load_skeleton
 from ltsh_deploy.sources import open_sources
-from ltsh_deploy.streams import LatencyMeter, LiveSource
-from ltsh_deploy.tracking import Tracker, TrackerConfig
-from ltsh_deploy.video_sink import VideoSink
+from ltsh_deploy.tracking import TrackerConfig
 from ltsh_deploy.videos import VideoFile
 
 __all__ = ["InferJob"]
 
 _log = logging.getLogger("ltsh_deploy.infer")
-
-# Frames a second of a stream that does not say how many it has.
-_USUAL_RATE = 25.0
 
 
 class InferJob:
@@ -160,7 +154,7 @@ class InferJob:
         with ExitStack() as stack:
             clip = None
             if first.kind != "image":
-                clip = _Clip(sources[0], self.tracking)
+                clip = Clip(sources[0], self.tracking)
                 stack.callback(self._sum_up, clip)
                 if self.target is not None:
                     stack.enter_context(clip.drawing(self.target, self._fail))
@@ -172,7 +166,7 @@ class InferJob:
                 advance(1)
         return True
 
-    def _finish(self, frame: Frame, poses: Poses, clip: _Clip | None) -> bool:
+    def _finish(self, frame: Frame, poses: Poses, clip: Clip | None) -> bool:
         """Write, draw and show one frame's poses; False when the user has seen enough."""
         if poses.dropped_peaks and frame.source not in self.crowded:
             # A crowd, or a network that sees joints everywhere: the user should know that not all of it was used.
@@ -202,7 +196,7 @@ class InferJob:
             self._fail(frame.source, error)
         return self.display is None or self.display.show(drawn, wait=clip is None)
 
-    def _sum_up(self, clip: _Clip) -> None:
+    def _sum_up(self, clip: Clip) -> None:
         self._say(clip.summary())
         for line in clip.live_report():
             _log.info(line)
@@ -221,84 +215,6 @@ class _Failure:
 
     error: LtshError
     count: int = 1
-
-
-class _Clip:
-    """What belongs to one video, camera or stream while it is looked at."""
-
-    def __init__(self, source: Source, tracking: TrackerConfig | None) -> None:
-        self.source = source
-        self.rate = source.rate or _USUAL_RATE
-        self.tracker = None if tracking is None else Tracker(tracking)
-        self.video: VideoSink | None = None
-        self.latency = LatencyMeter()
-        self.frames = self.people = 0
-        self.begin = time.perf_counter()
-
-    @contextmanager
-    def drawing(self, target: DrawTarget, fail: OnError) -> Iterator[None]:
-        """While this context is entered, frames are drawn into a video, with the sound of a source that is a file.
-
-        What goes wrong with the video itself is told to ``fail``, and the poses go on without it.
-        """
-        path = target.path_for(self.source.name, moves=True)
-        try:
-            self.video = VideoSink(path, self.rate, self.source.name, self.source.pixel_aspect)
-        except LtshError as error:
-            fail(self.source.name, error)
-        try:
-            yield
-        except BaseException as error:
-            self._end_video(error)
-            raise
-        try:
-            self._end_video(None)
-        except LtshError as error:
-            fail(self.source.name, error)
-
-    def _end_video(self, error: BaseException | None) -> None:
-        video, self.video = self.video, None
-        if video is not None:
-            video.__exit__(None if error is None else type(error), error, None)
-
-    def take(self, frame: Frame, poses: Poses) -> Poses:
-        """Count a frame and give its people their ids, where they are tracked."""
-        if self.tracker is not None:
-            time_s = frame.index / self.rate if frame.time_s is None else frame.time_s
-            poses = self.tracker.update(poses, time_s)
-        self.latency.add(frame.captured_at)
-        self.frames += 1
-        self.people += len(poses)
-        return poses
-
-    def draw(self, frame: Frame, drawn: Image) -> None:
-        """Add a drawn frame to the video; a video that fails is given up, and no more frames go into it."""
-        if self.video is None:
-            return
-        try:
-            self.video.write(drawn, frame.time_s)
-        except LtshError as error:
-            self._end_video(error)
-            raise
-
-    def summary(self) -> str:
-        """One line: frames, people, frames a second."""
-        seconds = time.perf_counter() - self.begin
-        mean = self.people / max(self.frames, 1)
-        return (
-            f"{self.source.name}: {self.frames} frames, {mean:.1f} people a frame, "
-            f"{self.frames / max(seconds, 1e-9):.1f} frames/s"
-        )
-
-    def live_report(self) -> list[str]:
-        """How far results lag behind a camera or stream, and what was passed over."""
-        if not isinstance(self.source, LiveSource):
-            return []
-        times = ", ".join(f"{name} {value:.0f} ms" for name, value in self.latency.percentiles().items())
-        return [
-            f"{self.source.name}: capture to result {times}; {self.source.dropped} frames passed over, "
-            f"{self.source.reconnects} reconnects"
-        ]
 
 
 def _people(count: int) -> str:

@@ -10,9 +10,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-__all__ = ["DISTRIBUTION", "RIVALS", "Extra", "Package", "Requirement", "check_extra", "read_requirements"]
+from ltsh_deploy.parts import DISTRIBUTION, install_line, reinstall_line
 
-DISTRIBUTION = "ltsh-deploy"
+__all__ = ["RIVALS", "Extra", "Package", "Requirement", "check_extra", "read_requirements"]
 
 #: Distributions that install the same import package: one of them meets a requirement for another of its row, and two
 #: of them in one environment overwrite each other's files.
@@ -144,10 +144,12 @@ def check_extra(name: str, requirements: Iterable[Requirement], packages: Mappin
                 broken[found] = f"{found} {packages[found].version}: {problem}"
     missing = [*([f"not installed: {', '.join(absent)}"] if absent else []), *old]
     if missing:
-        target = f'"{DISTRIBUTION}[{name}]"' if name else DISTRIBUTION
-        return Extra("missing", (*missing, *broken.values()), f"pip install {target}")
+        return Extra("missing", (*missing, *broken.values()), install_line(*([name] if name else [])))
     if broken:
-        return Extra("broken", tuple(broken.values()), f"pip install --force-reinstall --no-deps {' '.join(broken)}")
+        # A package of its own that it cannot find was removed or damaged, and comes back with it.
+        incomplete = any("No module named" in reason for reason in broken.values())
+        versions = {found: packages[found].version for found in broken}
+        return Extra("broken", tuple(broken.values()), reinstall_line(versions, dependencies=incomplete))
     return Extra("works")
 
 

@@ -45,8 +45,9 @@ class EndWell:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        # Once signalled, the process is about to end; a late signal must not turn its exit code into another.
         for number, handler in self._before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_IGN if self._count else handler)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self._count += 1

@@ -34,6 +34,8 @@ Maps = tuple[npt.NDArray[Any], npt.NDArray[Any]]
 _TIMES = 4.0
 # ... or so far, as a part of the maps' range, where torch happens to be exact: a few roundings of float32.
 _FLOOR = 16 * float(np.finfo(np.float32).eps)
+# (width, height): beyond this, a picture proves nothing more, and float64 needs gigabytes.
+_LARGEST_BOX = (864, 736)
 # Pixels of the network's input; maps that agree to float32's precision decode to positions that agree far better.
 _POSE_LIMIT = 0.1
 
@@ -109,7 +111,7 @@ class Parity:
             "pictures": self.pictures,
             "sizes": [list(size) for size in self.sizes],
             **maps,
-            "poses": self.poses,
+            "poses_compared": self.poses,
             "pose_distance": self.pose_distance,
         }
 
@@ -122,7 +124,8 @@ def check_parity(
 ) -> Parity:
     """Hold an exported file against the network it came from.
 
-    Every picture goes through the file alone, and in a batch with its mirror image.
+    Every picture goes through the file alone, and in a batch with its mirror image, at the model's usual size or, where
+    that is larger, fitted into 864x736.
 
     Args:
         network: the checkpoint's, in evaluation mode.
@@ -134,12 +137,14 @@ def check_parity(
         ExportError: when the two differ by more than float32 explains, or find other people.
     """
     description = exported.description
+    stride = description.stride
+    width, height = (min(a, b // stride * stride) for a, b in zip(description.size, _LARGEST_BOX, strict=True))
     single = ImageNetwork(network)
     double = copy.deepcopy(single).double()
     heatmaps, pafs, people, distance = MapParity(), MapParity(), 0, 0.0
     sizes: dict[tuple[int, int], None] = {}
     for number, image in enumerate(images, 1):
-        placement = place((image.shape[1], image.shape[0]), description.size, description.stride)
+        placement = place((image.shape[1], image.shape[0]), (width, height), stride)
         pixels = apply(image, placement)
         sizes[pixels.shape[1], pixels.shape[0]] = None
         exact, checkpoint = _maps(double, pixels), _maps(single, pixels)
@@ -155,8 +160,7 @@ def check_parity(
                     "Nothing was written. Export with another --opset, or report this.",
                 )
         found = [
-            decode_fields(fields, description.skeleton)
-            for fields in (Fields(*checkpoint, description.stride), alone, together)
+            decode_fields(fields, description.skeleton) for fields in (Fields(*checkpoint, stride), alone, together)
         ]
         for other in found[1:]:
             apart = largest_distance(found[0], other)

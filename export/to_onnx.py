@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ltsh_deploy import __version__
-from ltsh_deploy.checkpoints import describe_network, load_checkpoint
+from ltsh_deploy.checkpoints import describe_network, read_checkpoint
 from ltsh_deploy.errors import ExportError, UsageError
 from ltsh_deploy.parts import import_part
 from ltsh_deploy.runtimes import OnnxRuntime
@@ -32,14 +32,12 @@ if TYPE_CHECKING:
     from ltsh_deploy.export.parity import Parity
     from ltsh_deploy.networks import PoseNetwork
 
-__all__ = ["DEFAULT_OPSET", "DEFAULT_SIZE", "ExportReport", "export_onnx", "fold_batchnorm"]
+__all__ = ["DEFAULT_OPSET", "ExportReport", "export_onnx", "fold_batchnorm"]
 
-#: (width, height) that pictures are fitted into unless the user says otherwise.
-DEFAULT_SIZE = (432, 368)
 #: Float16 scales of quantised networks need 19; older programs refuse newer ones.
 DEFAULT_OPSET = 19
 
-_INSTALL = 'pip install "ltsh-deploy[export]"'
+_ANOTHER = "Nothing was written. Export with another --opset, or report this."
 _log = logging.getLogger(__name__)
 
 
@@ -67,7 +65,7 @@ def export_onnx(
     output: str | Path,
     *,
     images: Sequence[npt.NDArray[np.uint8]],
-    size: tuple[int, int] = DEFAULT_SIZE,
+    size: tuple[int, int] | None = None,
     opset: int = DEFAULT_OPSET,
     overwrite: bool = False,
     done: Callable[[int], None] = lambda pictures: None,
@@ -78,7 +76,8 @@ def export_onnx(
         checkpoint: a file that :func:`~ltsh_deploy.checkpoints.save_checkpoint` wrote.
         output: the file to write, with the suffix .onnx.
         images: pictures to compare both on: uint8 [H, W, 3] RGB each, of any sizes.
-        size: (width, height) of the box pictures are fitted into by default, multiples of the stride.
+        size: (width, height) of the box pictures are fitted into by default, multiples of the stride; None is the
+            checkpoint's own.
         opset: version of the ONNX operators, 19 or later.
         overwrite: whether an existing file is replaced.
         done: is called with 1 after every picture that was compared.
@@ -92,8 +91,8 @@ def export_onnx(
     """
     output = Path(output)
     for module in ("torch", "onnx", "onnxscript"):
-        import_part(module, _INSTALL, "Exporting")
-    import_part("onnxruntime", 'pip install "ltsh-deploy[cpu]"', "Proving parity")
+        import_part(module, "Exporting", "export")
+    import_part("onnxruntime", "Proving parity", "cpu", "gpu")
     import onnx
 
     from ltsh_deploy.export.parity import check_parity
@@ -107,19 +106,34 @@ def export_onnx(
         raise UsageError(f"{output}: exists already", "Give another name, or --overwrite.")
     if not images:
         raise UsageError("there are no pictures to prove parity on", "Give at least one.")
-    network, provenance = load_checkpoint(checkpoint)
-    description = describe_network(network, provenance, size)
+    source = read_checkpoint(checkpoint)
+    network = source.network
+    description = describe_network(network, source.provenance, size or source.size)
     with WholeFile(output) as file:
         _log.info("exporting %s", checkpoint)
         model = _convert(network, opset)
         model.producer_name, model.producer_version = "ltsh-deploy", __version__
         onnx.helper.set_model_props(model, description.to_metadata())
-        onnx.checker.check_model(model, full_check=True)
+        _check_model(model)
         with file.named_errors():
             file.temporary.write_bytes(model.SerializeToString())
-        _log.info("comparing the exported network with the checkpoint on %d pictures", len(images))
+        _log.info("comparing the exported network with the checkpoint (pictures: %d)", len(images))
         with OnnxRuntime(file.temporary, device="cpu") as runtime:
-            parity = check_parity(network, runtime, images, done)
+            try:
+                parity = check_parity(network, runtime, images, done)
+            # Memory that torch does not get is a RuntimeError, numpy's a MemoryError.
+            except (MemoryError, RuntimeError) as error:
+                reason = (str(error) or "out of memory").splitlines()[0]
+                raise ExportError(
+                    f"the exported network could not be compared with the checkpoint ({reason})",
+                    "Nothing was written. Use a smaller --size, or a machine with more memory.",
+                ) from None
+        if not parity.poses:
+            _log.warning(
+                "%s: nobody was found on the pictures, so no poses were compared, only maps; better proof are pictures "
+                "with people whom the network finds (--images)",
+                output,
+            )
         length = file.temporary.stat().st_size
     return ExportReport(output, length, opset, description, parity)
 
@@ -156,6 +170,21 @@ def _convert(network: PoseNetwork, opset: int) -> Any:
         raise ExportError(f"torch exported {network.name} with opset {written}, not {opset}", "Leave --opset out.")
     _tidy(model.graph)
     return model
+
+
+def _check_model(model: Any) -> None:
+    """Hold a model against ONNX's own rules.
+
+    Raises:
+        ExportError: naming the rule that it breaks.
+    """
+    import onnx
+
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    # A model of more than 2 GB is a ValueError.
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ValueError) as error:
+        raise ExportError(f"the exported network is not sound ONNX: {str(error).splitlines()[0]}", _ANOTHER) from None
 
 
 def _tidy(graph: Any) -> None:

@@ -1,7 +1,7 @@
 """Checkpoints: one safetensors file with a network's weights and all that is needed to build the network again.
 
-The header holds the network's name and configuration, its skeleton and where it came from, as JSON. Loading is strict:
-what does not fit exactly is refused, never skipped.
+The header holds the network's name and configuration, its skeleton, usual input size and origin, as JSON. Loading is
+strict: what does not fit exactly is refused, never skipped.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ltsh_deploy.description_template import DEFAULT_SIZE, LARGEST_SIDE
 from ltsh_deploy.errors import ModelFileError, UsageError
 from ltsh_deploy.parts import import_part
 from ltsh_deploy.skeletons import Skeleton
@@ -24,7 +25,15 @@ if TYPE_CHECKING:
     from ltsh_deploy.descriptions import ModelDescription
     from ltsh_deploy.networks import PoseNetwork
 
-__all__ = ["FORMAT_VERSION", "Provenance", "describe_network", "load_checkpoint", "save_checkpoint"]
+__all__ = [
+    "FORMAT_VERSION",
+    "Checkpoint",
+    "Provenance",
+    "describe_network",
+    "load_checkpoint",
+    "read_checkpoint",
+    "save_checkpoint",
+]
 
 FORMAT_VERSION = 1
 _KEY = "ltsh.checkpoint"
@@ -45,13 +54,44 @@ class Provenance:
     notes: str = ""
 
 
-def save_checkpoint(path: str | Path, network: PoseNetwork, provenance: Provenance = Provenance()) -> None:
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint holds.
+
+    Attributes:
+        network: in evaluation mode, on the CPU.
+        provenance: of its weights.
+        size: (width, height) of the box that pictures are fitted into by default.
+    """
+
+    network: PoseNetwork
+    provenance: Provenance
+    size: tuple[int, int]
+
+
+def save_checkpoint(
+    path: str | Path,
+    network: PoseNetwork,
+    provenance: Provenance = Provenance(),
+    size: tuple[int, int] = DEFAULT_SIZE,
+) -> None:
     """Write a checkpoint; an older file of this name is replaced once the new one is whole and on the disk.
 
+    Args:
+        path: of the file.
+        network: with the weights to write.
+        provenance: of the weights.
+        size: (width, height) of the box that pictures are fitted into by default; multiples of the stride.
+
     Raises:
+        UsageError: when ``size`` cannot be.
         OutputError: when it cannot be written.
+        MissingPartError: when safetensors is not installed.
     """
+    import_part("safetensors", "A checkpoint", "train")
     from safetensors.torch import save
+
+    _check_size(size, network.stride)
 
     header = {
         "version": FORMAT_VERSION,
@@ -59,6 +99,7 @@ def save_checkpoint(path: str | Path, network: PoseNetwork, provenance: Provenan
         "config": asdict(network.config),
         "skeleton": network.skeleton.to_dict(),
         "provenance": asdict(provenance),
+        "size": [int(side) for side in size],
     }
     tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in network.state_dict().items()}
     data = save(tensors, metadata={_KEY: json.dumps(header)})
@@ -69,7 +110,13 @@ def save_checkpoint(path: str | Path, network: PoseNetwork, provenance: Provenan
 
 
 def load_checkpoint(path: str | Path) -> tuple[PoseNetwork, Provenance]:
-    """The network in evaluation mode on the CPU, with its weights, and where they came from.
+    """The network and the provenance of :func:`read_checkpoint`, which says more."""
+    checkpoint = read_checkpoint(path)
+    return checkpoint.network, checkpoint.provenance
+
+
+def read_checkpoint(path: str | Path) -> Checkpoint:
+    """All that a checkpoint holds.
 
     Raises:
         ModelFileError: when the file is missing, corrupt or of another kind or version, names an unknown network, or
@@ -78,8 +125,8 @@ def load_checkpoint(path: str | Path) -> tuple[PoseNetwork, Provenance]:
         MissingPartError: when torch or safetensors is not installed.
     """
     path = Path(path)
-    import_part("torch", _INSTALL, "A checkpoint")
-    safetensors = import_part("safetensors", _INSTALL, "A checkpoint")
+    import_part("torch", "A checkpoint", "train")
+    safetensors = import_part("safetensors", "A checkpoint", "train")
     from safetensors.torch import load
 
     from ltsh_deploy.networks import build_network
@@ -96,17 +143,26 @@ def load_checkpoint(path: str | Path) -> tuple[PoseNetwork, Provenance]:
         raise ModelFileError(f"{path}: is not a whole safetensors file ({error})", _RECOPY) from None
     header = _read_header(path, data)
     skeleton = Skeleton.from_dict(header["skeleton"], where=f"{path}: skeleton")
+    # Files that were written before there was a size are of the usual one.
+    size = header.get("size", list(DEFAULT_SIZE))
+    if not isinstance(size, list) or len(size) != 2 or any(type(side) is not int for side in size):
+        raise ModelFileError(f"{path}: header entry {_KEY!r} has no proper 'size'", _RECOPY)
     try:
         network = build_network(header["network"], skeleton, header["config"])
+        _check_size((size[0], size[1]), network.stride)
     except UsageError as error:
         raise ModelFileError(f"{path}: {error.message}", error.remedy) from None
+    # A default that a later version changes must not change what an older file means.
+    lacking = [field.name for field in fields(network.config) if field.name not in header["config"]]
+    if lacking:
+        raise ModelFileError(f"{path}: its configuration lacks {', '.join(lacking)}", _RECOPY)
     _check_tensors(path, network.state_dict(), tensors)
     network.load_state_dict(tensors, assign=True)
-    return network.eval(), Provenance(**header["provenance"])
+    return Checkpoint(network.eval(), Provenance(**header["provenance"]), (size[0], size[1]))
 
 
 def describe_network(
-    network: PoseNetwork, provenance: Provenance, size: tuple[int, int] = (432, 368)
+    network: PoseNetwork, provenance: Provenance, size: tuple[int, int] = DEFAULT_SIZE
 ) -> ModelDescription:
     """What a runtime must know of a network that is deployed as an :class:`~ltsh_deploy.networks.ImageNetwork`.
 
@@ -120,10 +176,7 @@ def describe_network(
     """
     from ltsh_deploy.descriptions import InputSpec, MapsSpec, ModelDescription
 
-    if any(side <= 0 or side % network.stride or side > 16384 for side in size):
-        raise UsageError(
-            f"the size {size[0]}x{size[1]} cannot be: both sides must be multiples of {network.stride}, up to 16384"
-        )
+    _check_size(size, network.stride)
     return ModelDescription(
         skeleton=network.skeleton,
         stride=network.stride,
@@ -134,10 +187,17 @@ def describe_network(
         network=network.name,
         training_data=provenance.training_data,
         licence=provenance.licence,
+        notes=provenance.notes,
     )
 
 
-_INSTALL = 'pip install "ltsh-deploy[train]"'
+def _check_size(size: tuple[int, int], stride: int) -> None:
+    if any(not 0 < side <= LARGEST_SIDE or side % stride for side in size):
+        raise UsageError(
+            f"the size {size[0]}x{size[1]} cannot be: both sides must be multiples of {stride}, up to {LARGEST_SIDE}"
+        )
+
+
 _RECOPY = "It may have been cut short: copy or download it again."
 
 
@@ -154,12 +214,12 @@ def _read_header(path: Path, data: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         raise ModelFileError(f"{path}: header entry {_KEY!r} is not JSON", _RECOPY) from None
     version = header.get("version") if isinstance(header, dict) else None
-    if not isinstance(version, int) or version < 1:
+    if type(version) is not int or version < 1:
         raise ModelFileError(f"{path}: header entry {_KEY!r} has no version", _RECOPY)
     if version > FORMAT_VERSION:
         raise ModelFileError(
             f"{path}: is a checkpoint of format version {version}; this program reads up to {FORMAT_VERSION}",
-            "It was written by a later version: pip install --upgrade ltsh-deploy",
+            "It was written by a later version of ltsh-deploy, which is needed to read it.",
         )
     for key, kind in (("network", str), ("config", dict), ("skeleton", dict), ("provenance", dict)):
         if not isinstance(header.get(key), kind):

@@ -29,7 +29,7 @@ class DecodeConfig:
     """
 
     peak_threshold: float = 0.05
-    max_peaks: int = 64
+    max_peaks: int = 60
     sure_peak: float = 0.5
     samples: int = 10
     sample_threshold: float = 0.01

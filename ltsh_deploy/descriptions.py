@@ -14,9 +14,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, InstanceOf, ValidationError, field_validator, model_validator
 
-from ltsh_deploy.description_template import TensorInfo, yaml_template
-from ltsh_deploy.errors import ModelFileError, SkeletonError
-from ltsh_deploy.skeletons import SKELETONS, Skeleton, load_skeleton
+from ltsh_deploy.description_messages import explain
+from ltsh_deploy.description_template import LARGEST_SIDE, TensorInfo, yaml_template
+from ltsh_deploy.description_yaml import read_description, read_skeleton
+from ltsh_deploy.errors import ModelFileError
+from ltsh_deploy.skeletons import Skeleton
 
 __all__ = ["FORMAT_VERSION", "RESIZE_RULE", "InputSpec", "MapsSpec", "ModelDescription", "find_description"]
 
@@ -45,7 +47,7 @@ class InputSpec(_Spec):
 
     name: str
     layout: Layout = "NHWC"
-    dtype: Literal["uint8", "float32"] = "uint8"
+    dtype: Literal["uint8", "float32", "float16"] = "uint8"
     colour: Literal["RGB", "BGR"] = "RGB"
     scale: float = 1.0
     mean: Triple = (0.0, 0.0, 0.0)
@@ -61,7 +63,7 @@ class InputSpec(_Spec):
         if self.scale == 0 or 0 in self.std:
             raise ValueError("scale and std must not be 0")
         if self.dtype == "uint8" and not self.takes_plain_pixels:
-            raise ValueError("a uint8 input takes plain pixels: scale, mean and std are for float32")
+            raise ValueError("a uint8 input takes plain pixels: scale, mean and std are for float32 and float16")
         return self
 
     @property
@@ -110,6 +112,7 @@ class ModelDescription(_Spec):
         network: its name.
         training_data: what it was trained on; empty when not known.
         licence: of the weights; empty when not known.
+        notes: anything else that should stay with them.
     """
 
     skeleton: InstanceOf[Skeleton]
@@ -122,10 +125,11 @@ class ModelDescription(_Spec):
     network: str = ""
     training_data: str = ""
     licence: str = ""
+    notes: str = ""
 
     @model_validator(mode="after")
     def _consistent(self) -> ModelDescription:
-        if any(side % self.stride or not 0 < side <= 16384 for side in self.size):
+        if any(side % self.stride or not 0 < side <= LARGEST_SIDE for side in self.size):
             raise ValueError(f"size: {list(self.size)} must be positive multiples of the stride, {self.stride}")
         for key, spec in (("heatmaps", self.heatmaps), ("pafs", self.pafs)):
             allowed = self.map_counts[key]
@@ -133,6 +137,12 @@ class ModelDescription(_Spec):
                 raise ValueError(
                     f"{key}: {len(spec.channels)} channels, but skeleton {self.skeleton.name} needs "
                     f"{' or '.join(map(str, allowed))}"
+                )
+        if self.heatmaps.name == self.pafs.name:
+            heatmaps, pafs = self.heatmaps.channels, self.pafs.channels
+            if heatmaps is None or pafs is None or not set(heatmaps).isdisjoint(pafs):
+                raise ValueError(
+                    f"heatmaps and pafs take the same channels of output {self.pafs.name!r}: give each its own channels"
                 )
         return self
 
@@ -168,12 +178,12 @@ class ModelDescription(_Spec):
                 except (ValueError, RecursionError):
                     raise ModelFileError(f"{where}: metadata entry {key} is not JSON", _REEXPORT) from None
         version = data.pop("version", None)
-        if not isinstance(version, int) or version < 1:
+        if type(version) is not int or version < 1:
             raise ModelFileError(f"{where}: metadata entry {_VERSION_KEY} is missing or wrong", _REEXPORT)
         if version > FORMAT_VERSION:
             raise ModelFileError(
                 f"{where}: its metadata has format version {version}; this program reads up to {FORMAT_VERSION}",
-                "It was written by a later version: pip install --upgrade ltsh-deploy",
+                "It was written by a later version of ltsh-deploy, which is needed to read it.",
             )
         if "skeleton" in data:
             data["skeleton"] = Skeleton.from_dict(data["skeleton"], where=f"{where}: metadata entry ltsh.skeleton")
@@ -190,53 +200,23 @@ class ModelDescription(_Spec):
             ModelFileError: naming the file and the key.
             SkeletonError: likewise.
         """
-        return cls._from_yaml_data(_read_yaml(Path(path))[0], Path(path))
+        return cls._from_yaml_data(read_description(Path(path))[0], Path(path))
 
     @classmethod
     def _from_yaml_data(cls, data: dict[str, Any], path: Path) -> ModelDescription:
         if "skeleton" in data:
-            data["skeleton"] = _yaml_skeleton(data["skeleton"], path)
-        return cls._checked(data, str(path), f"docs/models.md lists the keys of a model description ({path.name}).")
+            data["skeleton"] = read_skeleton(data["skeleton"], path)
+        return cls._checked(data, str(path), f"Correct {path}.")
 
     @classmethod
     def _checked(cls, data: dict[str, Any], where: str, remedy: str) -> ModelDescription:
         try:
             return cls.model_validate(data)
         except ValidationError as error:
-            first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-            key = "".join(f"{part}: " for part in map(str, first["loc"]))
-            message = first["msg"].removeprefix("Value error, ")
-            raise ModelFileError(f"{where}: {key}{message}", remedy) from None
+            raise ModelFileError(f"{where}: {explain(error.errors(include_url=False))}", remedy) from None
 
 
 _REEXPORT = "Export the model again with `ltsh export`."
-
-
-def _read_yaml(path: Path) -> tuple[dict[str, Any], list[str] | None]:
-    """The keys of a description, and the SHA-256 of the files it is of, where it says so."""
-    import yaml
-
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ModelFileError(f"{path}: cannot be read ({error.strerror})") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ModelFileError(f"{path}: not valid YAML: {error}") from None
-    if not isinstance(data, dict) or not all(isinstance(key, str) for key in data):
-        raise ModelFileError(f"{path}: a model description is a mapping with 'skeleton', 'input', 'heatmaps', 'pafs'")
-    digests = data.pop("sha256", None)
-    if digests is not None and not isinstance(digests, list):
-        raise ModelFileError(f"{path}: sha256: must be a list")
-    return data, digests
-
-
-def _yaml_skeleton(value: object, path: Path) -> Skeleton:
-    if not isinstance(value, str):
-        return Skeleton.from_dict(value, where=f"{path}: skeleton")
-    try:
-        return load_skeleton(value if value.lower() in SKELETONS else path.parent / value)
-    except SkeletonError as error:
-        raise SkeletonError(f"{path}: skeleton: {error.message}", error.remedy) from None
 
 
 def find_description(
@@ -263,7 +243,7 @@ def find_description(
     beside = [path.with_suffix(".yaml"), path.with_suffix(".yml"), path.with_name(path.name + ".yaml")]
     for candidate in beside:
         if candidate.is_file():
-            data, digests = _read_yaml(candidate)
+            data, digests = read_description(candidate)
             if digests is not None and _sha256(path) not in digests:
                 raise ModelFileError(
                     f"{candidate}: sha256: is of another file than {path.name}",
@@ -272,14 +252,13 @@ def find_description(
             return ModelDescription._from_yaml_data(data, candidate)
     digest = _sha256(path)
     for shipped in sorted(_SHIPPED.glob("*.yaml")):
-        data, digests = _read_yaml(shipped)
+        data, digests = read_description(shipped)
         if digest in (digests or ()):
             return ModelDescription._from_yaml_data(data, shipped)
     raise ModelFileError(
         f"{path}: nothing says which joints and limbs its outputs are: it has no metadata of this project, there is no "
         f"{beside[0].name} beside it, and it is none of the public models known by their SHA-256",
-        f"Write {beside[0]} with the skeleton and the channels of this network (docs/models.md):\n"
-        + yaml_template(inputs, outputs),
+        f"Write {beside[0]} with the skeleton and the channels of this network:\n" + yaml_template(inputs, outputs),
     )
 
 

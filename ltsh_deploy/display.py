@@ -10,6 +10,7 @@ import cv2
 
 from ltsh_deploy.errors import DeviceError, MissingPartError
 from ltsh_deploy.images import Image
+from ltsh_deploy.parts import reinstall_line
 
 __all__ = ["Display", "has_display"]
 
@@ -43,7 +44,7 @@ class Display:
         except cv2.error:
             raise MissingPartError(
                 "--show: the installed OpenCV is built without windows",
-                "Put the other in its place: pip install --force-reinstall --no-deps opencv-python",
+                f"Put the one with windows in its place: {reinstall_line({'opencv-python': ''})}",
             ) from None
         self._title = title
 

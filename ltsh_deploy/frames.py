@@ -11,9 +11,12 @@ from typing import Literal
 
 from ltsh_deploy.images import Image
 
-__all__ = ["Frame", "Kind", "Source", "plausible_rate"]
+__all__ = ["HIGHEST_RATE", "LOWEST_RATE", "Frame", "Kind", "Source", "plausible_rate"]
 
 Kind = Literal["image", "video", "live"]
+
+#: Frames a second that a video can have.
+LOWEST_RATE, HIGHEST_RATE = 0.01, 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,19 +46,23 @@ class Source(ABC):
     """Something that frames come from. Iterating opens it, and raises its errors; opening nothing costs nothing.
 
     Attributes:
-        kind: "image" is one picture; "video" gives every frame in order; "live" gives the newest frame.
+        kind: "image" is one picture; "video" gives every frame in order; "live" gives the newest frame;
+            None while only reading will tell.
         name: how results and errors call it; never a password.
         frames: how many frames there will be, as far as the file says, from the first frame on; None if unknown.
         rate: frames a second, from the first frame on; None if unknown.
         size: (width, height) of the first frame, from then on.
+        pixel_aspect: (a, b), from the first frame on, when pixels are to be shown a / b times as wide as high; None for
+            square ones.
     """
 
-    def __init__(self, kind: Kind, name: str) -> None:
-        self.kind = kind
+    def __init__(self, kind: Kind | None, name: str) -> None:
+        self.kind: Kind | None = kind
         self.name = name
         self.frames: int | None = None
         self.rate: float | None = None
         self.size: tuple[int, int] | None = None
+        self.pixel_aspect: tuple[int, int] | None = None
 
     @abstractmethod
     def __iter__(self) -> Iterator[Frame]:
@@ -81,4 +88,4 @@ class Source(ABC):
 
 def plausible_rate(rate: float) -> float | None:
     """Frames a second as a container states it, or None where it is no such thing (0, NaN, a clock's 90000)."""
-    return rate if 0.01 <= rate <= 1000 else None
+    return rate if LOWEST_RATE <= rate <= HIGHEST_RATE else None

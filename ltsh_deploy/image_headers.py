@@ -12,6 +12,7 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import BinaryIO
 
 __all__ = ["ImageHeader", "JpegWalk", "is_animated", "read_header", "recognise_image"]
 
@@ -63,11 +64,37 @@ def recognise_image(head: bytes) -> str | None:
     return next((kind for kind, pattern in _PATTERNS if pattern.match(head)), None)
 
 
-def is_animated(head: bytes) -> bool:
-    """Whether the file that starts with ``head`` is a GIF or PNG of several frames over time."""
-    if head[:4] == b"GIF8":
-        return b"NETSCAPE2.0" in head or b"ANIMEXTS1.0" in head
-    return head[:4] == b"\x89PNG" and b"acTL" in head.partition(b"IDAT")[0]
+def is_animated(file: BinaryIO) -> bool:
+    """Whether the file, read from where it stands, is a GIF or PNG of several frames over time."""
+    head = file.read(13)
+    if head[:4] == b"GIF8" and len(head) == 13:
+        return _has_two_images(file, head[10])
+    return head[:4] == b"\x89PNG" and b"acTL" in file.read(1 << 12).partition(b"IDAT")[0]
+
+
+def _has_two_images(gif: BinaryIO, flags: int) -> bool:
+    """Whether a second image follows in a GIF that was read up to its header's end; ``flags`` are the header's."""
+    images = 0
+    _pass_palette(gif, flags)
+    while (kind := gif.read(1)) in (b"\x21", b"\x2c"):
+        if kind == b"\x2c":
+            images += 1
+            descriptor = gif.read(9)
+            if images == 2 or len(descriptor) < 9:
+                break
+            _pass_palette(gif, descriptor[8])
+        # An extension's label, or the size of an image's codes, and then blocks that begin with their length.
+        gif.read(1)
+        while length := gif.read(1):
+            if not length[0]:
+                break
+            gif.seek(length[0], 1)
+    return images == 2
+
+
+def _pass_palette(gif: BinaryIO, flags: int) -> None:
+    if flags & 0x80:
+        gif.seek(3 << (flags & 7) + 1, 1)
 
 
 def read_header(data: bytes) -> ImageHeader | None:

@@ -19,7 +19,17 @@ from ltsh_deploy.errors import ImageError, UsageError
 from ltsh_deploy.image_headers import ImageHeader, read_header, recognise_image
 from ltsh_deploy.opencv_quirks import hush_opencv
 
-__all__ = ["MAX_PIXELS", "Image", "Placement", "apply", "check_image", "place", "read_image"]
+__all__ = [
+    "MAX_PIXELS",
+    "MAX_STREAMED_BYTES",
+    "PADDING",
+    "Image",
+    "Placement",
+    "apply",
+    "check_image",
+    "place",
+    "read_image",
+]
 
 Image = npt.NDArray[np.uint8]
 FloatArray = npt.NDArray[np.floating[Any]]
@@ -27,8 +37,12 @@ FloatArray = npt.NDArray[np.floating[Any]]
 #: Pictures of more pixels than this are refused before they are decoded: a small file can hold a picture of 100 GB.
 #: The largest telephone cameras make 200 million.
 MAX_PIXELS = 1 << 28
+#: A picture that comes over a network or through a pipe, of which nothing tells the size before, has no more bytes:
+#: one for each pixel, and pictures are compressed to less.
+MAX_STREAMED_BYTES = MAX_PIXELS
+#: The grey, in all three channels, right of and below a picture in a network's input.
+PADDING = 128
 _MAX_BYTES = 4 * MAX_PIXELS
-_PADDING = 128
 _REMEDY_DAMAGED = "copy or download the file again"
 _REMEDY_KINDS = "use JPEG, PNG, WebP, TIFF, BMP, GIF, JPEG 2000, AVIF or PNM"
 
@@ -264,6 +278,6 @@ def apply(image: Image, placement: Placement, mirror: bool = False) -> Image:
         content = cv2.flip(content, 1)
     right, below = placement.input_size[0] - width, placement.input_size[1] - height
     padded: npt.NDArray[Any] = cv2.copyMakeBorder(
-        content, 0, below, 0, right, cv2.BORDER_CONSTANT, value=(_PADDING,) * 3
+        content, 0, below, 0, right, cv2.BORDER_CONSTANT, value=(PADDING,) * 3
     )
     return padded

@@ -11,7 +11,7 @@ from typing import Any
 
 from ltsh_deploy.description_template import TensorInfo
 from ltsh_deploy.errors import DeviceError, ModelFileError
-from ltsh_deploy.parts import import_part
+from ltsh_deploy.parts import import_part, replace_line
 
 __all__ = ["first_line", "onnx_failures", "open_session", "read_declarations"]
 
@@ -19,8 +19,6 @@ _CPU = "CPUExecutionProvider"
 _CUDA = "CUDAExecutionProvider"
 _FATAL_ONLY = 4
 _WARNING = 2
-_CPU_LINE = 'pip install "ltsh-deploy[cpu]"'
-_GPU_LINE = 'pip uninstall onnxruntime; pip install "ltsh-deploy[gpu]"'
 
 
 def open_session(path: Path, kind: str, index: int, threads: int | None) -> tuple[Any, str]:
@@ -37,14 +35,12 @@ def open_session(path: Path, kind: str, index: int, threads: int | None) -> tupl
         DeviceError: when CUDA is asked for and does not work.
         MissingPartError: when onnxruntime is not installed.
     """
-    ort = import_part(
-        "onnxruntime", f'{_CPU_LINE}, or for an NVIDIA GPU: pip install "ltsh-deploy[gpu]"', f"{path}: running it"
-    )
+    ort = import_part("onnxruntime", f"{path}: running it", "cpu", "gpu")
     ort.disable_telemetry_events()
     failures = onnx_failures()
     has_cuda = _CUDA in ort.get_available_providers()
     if kind == "cuda" and not has_cuda:
-        raise DeviceError(f"device cuda:{index}: the installed onnxruntime is the one without CUDA", _GPU_LINE)
+        raise DeviceError(f"device cuda:{index}: the installed onnxruntime is the one without CUDA", _gpu_line())
     reason = "onnxruntime could not load its CUDA libraries"
     if kind != "cpu" and has_cuda:
         # That CUDA is listed means only that onnxruntime was built with it; the session tells whether it works.
@@ -61,16 +57,31 @@ def open_session(path: Path, kind: str, index: int, threads: int | None) -> tupl
     try:
         session = _session(ort, path, threads, [_CPU])
     except failures as error:
-        raise ModelFileError(f"{path}: onnxruntime cannot read it ({first_line(error)})", _RECOPY) from None
+        raise _unreadable(path, first_line(error)) from None
     if kind == "cuda":
         raise DeviceError(
             f"device cuda:{index}: CUDA does not work ({reason})",
-            f"Look at the driver with nvidia-smi, and install the libraries: {_GPU_LINE}; or use --device cpu.",
+            f"Look at the driver with nvidia-smi, and install the libraries: {_gpu_line()}; or use --device cpu.",
         )
     return session, "cpu"
 
 
 _RECOPY = "It may be cut short or no ONNX file: copy, download or export it again."
+
+
+def _unreadable(path: Path, reason: str) -> ModelFileError:
+    absent = re.search(r'External data path does not exist: "?([^"]+)"?', reason)
+    if absent is None:
+        return ModelFileError(f"{path}: onnxruntime cannot read it ({reason})", _RECOPY)
+    name = Path(absent[1]).name
+    return ModelFileError(
+        f"{path}: keeps its weights in a second file, {name}, which is not beside it",
+        f"Copy {name} into {path.parent} too, under that name.",
+    )
+
+
+def _gpu_line() -> str:
+    return replace_line(["onnxruntime", "onnxruntime-gpu"], "gpu")
 
 
 def _session(ort: Any, path: Path, threads: int | None, providers: list[Any]) -> Any:

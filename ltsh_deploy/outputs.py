@@ -11,33 +11,32 @@ import csv
 import io
 import json
 import logging
-import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePath
 from types import TracebackType
 from typing import BinaryIO
 
 import cv2
 
-from ltsh_deploy.errors import OutputError, UsageError
+from ltsh_deploy.errors import LtshError, OutputError, UsageError
 from ltsh_deploy.images import Image, check_image
-from ltsh_deploy.pose_formats import (
-    CSV_HEADER,
-    FramePoses,
-    source_stem,
-    to_coco,
-    to_csv_rows,
-    to_openpose,
-    to_record,
-)
+from ltsh_deploy.pose_formats import CSV_HEADER, FramePoses, source_stem, to_coco, to_csv_rows, to_openpose, to_record
+from ltsh_deploy.result_names import FileSet, UniqueNames, make_folder, means_folder, refuse_overwriting
 from ltsh_deploy.whole_files import WholeFile, write_error, write_whole
 
-__all__ = ["PICTURE_SUFFIXES", "POSE_FORMATS", "VIDEO_SUFFIXES", "DrawTarget", "PoseWriter", "write_image"]
+__all__ = [
+    "POSE_FORMATS",
+    "WRITABLE_PICTURE_SUFFIXES",
+    "WRITABLE_VIDEO_SUFFIXES",
+    "DrawTarget",
+    "PoseWriter",
+    "write_image",
+]
 
 POSE_FORMATS = ("jsonl", "openpose", "coco", "csv")
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
-VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".avi")
+WRITABLE_PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+WRITABLE_VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".avi")
 _JPEG_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo")
 
 _log = logging.getLogger(__name__)
@@ -46,8 +45,9 @@ _log = logging.getLogger(__name__)
 class PoseWriter:
     """Writes the poses of picture after picture, frame after frame; a context manager.
 
-    A file has its name only after the block ends, by itself or by KeyboardInterrupt, and then holds every image handed
-    over before; any other exception leaves an older file untouched. The formats, see :mod:`ltsh_deploy.pose_formats`:
+    A file has its name only after the block ends, by itself, by KeyboardInterrupt or, once an image was written, by an
+    LtshError from elsewhere. It then holds every image handed over before. Any other exception, and a failure to write
+    it, leave an older file untouched. The formats, see :mod:`ltsh_deploy.pose_formats`:
 
     - ``jsonl``: one record a line.
     - ``openpose``: into a folder (one that exists, or a name that ends in ``/``), one ``<stem>_keypoints.json`` a
@@ -60,32 +60,50 @@ class PoseWriter:
         target: a file, a folder (``openpose`` only), ``-`` for stdout, or a device or pipe, written to directly.
         form: one of :data:`POSE_FORMATS`.
         live: pass each image on as soon as it is written, as is always done for stdout.
+        protected: files that the run needs, and that no result may replace.
 
     Raises:
-        UsageError: for a format that does not exist, or a target that looks like a picture or video.
+        UsageError: for a format that does not exist, and a target that is empty, protected, or looks like a picture or
+            video.
         OutputError: when the target cannot be written. A closed stdout raises BrokenPipeError.
     """
 
-    def __init__(self, target: str | Path, form: str = "jsonl", *, live: bool = False) -> None:
+    def __init__(
+        self,
+        target: str | Path,
+        form: str = "jsonl",
+        *,
+        live: bool = False,
+        protected: Iterable[str | Path] = (),
+    ) -> None:
+        if not str(target):
+            raise UsageError("no file was named for the poses", "Name one, or - for standard output.")
         if form not in POSE_FORMATS:
             raise UsageError(f"{form!r} is not a format for poses", f"Use one of {', '.join(POSE_FORMATS)}.")
         self._form, self._live = form, live
         self._target = str(target)
         path = Path(target)
-        self._folder = path if self._target != "-" and _is_folder(self._target) else None
+        self._folder = path if self._target != "-" and means_folder(self._target) else None
         if self._folder is not None and form != "openpose":
             raise UsageError(f"{target}: is a folder, and {form} is written into one file")
-        if path.suffix.lower() in (*PICTURE_SUFFIXES, *VIDEO_SUFFIXES):
+        if path.suffix.lower() in (*WRITABLE_PICTURE_SUFFIXES, *WRITABLE_VIDEO_SUFFIXES):
             raise UsageError(f"{target}: poses are text and do not go into a {path.suffix} file", "Name another file.")
+        protected = list(protected)
+        if self._target != "-":
+            refuse_overwriting(target, protected)
         self._file: WholeFile | None = None
         self._stream: BinaryIO | None = None
         self._whole = 0  # bytes up to the end of the last complete image
-        self._stems = _UniqueNames()
-        self._image_ids: dict[object, str] = {}
+        self._started = False  # whether an image was written
+        self._failed = False  # whether writing failed
+        needed = FileSet(protected)
+        self._stems = UniqueNames(taken=lambda stem: path / f"{stem}_keypoints.json" in needed)
+        self._image_ids: dict[int | str, str] = {}
+        self._said: set[tuple[str, str]] = set()
 
     def __enter__(self) -> PoseWriter:
         if self._folder is not None:
-            _make_folder(self._folder)
+            make_folder(self._folder)
         elif self._target != "-":
             path = Path(self._target)
             try:
@@ -119,15 +137,17 @@ class PoseWriter:
             stem = self._stems.of(frame.source, source_stem(frame.source))
             number = "" if frame.frame is None else f"_{frame.frame:012d}"
             write_whole(self._folder / f"{stem}{number}_keypoints.json", _json(to_openpose(frame)).encode())
+        self._started = True
 
     def _coco_text(self, frame: FramePoses) -> str:
         entries = to_coco(frame)
         if not entries:
             return ""
-        # A picture's id must be its own; the frames of one video share theirs with those of another.
-        name = entries[0]["image_id"] if frame.frame is None else "the frame's index"
+        name = entries[0]["image_id"]
         other = self._image_ids.setdefault(name, frame.source)
-        if other != frame.source:
+        if other != frame.source and (other, frame.source) not in self._said:
+            # Two videos share all their frames' indices; one warning tells it.
+            self._said.add((other, frame.source))
             _log.warning("%s and %s have the same image_id in COCO results: %s", other, frame.source, name)
         start = "\n" if self._whole == len("[") else ",\n"
         return start + ",\n".join(map(_json, entries))
@@ -142,9 +162,10 @@ class PoseWriter:
                 self._stream.write(text.encode("utf-8", "surrogateescape"))
                 if self._live or self._file is None:
                     self._stream.flush()
-        except BrokenPipeError:
-            raise
         except OSError as error:
+            self._failed = True
+            if isinstance(error, BrokenPipeError):
+                raise
             raise write_error(self._target, error) from None
         self._whole += len(text.encode("utf-8", "surrogateescape"))
 
@@ -152,7 +173,9 @@ class PoseWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            if kind is None or issubclass(kind, KeyboardInterrupt):
+            interrupted = kind is not None and issubclass(kind, KeyboardInterrupt)
+            elsewhere = isinstance(error, LtshError) and self._started and not self._failed
+            if kind is None or interrupted or elsewhere:
                 self._finish()
         finally:
             if self._stream is not None:
@@ -184,29 +207,39 @@ class DrawTarget:
         target: a picture or video file for the one source there is, or a folder: one that exists, or a name
             that ends in ``/`` or has no suffix, which is then made. In a folder a video becomes ``<stem>.mp4``, a JPEG
             ``<stem>.jpg`` and any other picture ``<stem>.png``; where two would have one name, or a drawing would
-            replace a source, the later gets ``<stem>_2`` and so on.
+            replace a source or a protected file, the later gets ``<stem>_2`` and so on.
         sources: every source's name, and whether it moves (a video, a camera, a stream); None where only reading tells.
+        protected: more files, beside the sources, that no drawing may replace.
 
     Raises:
-        UsageError: when a file is named for several sources, for the wrong kind, or is the source itself.
+        UsageError: when nothing is named, or a file is named for several sources, for the wrong kind, or is a source or
+            protected.
         OutputError: when the folder cannot be made.
     """
 
-    def __init__(self, target: str | Path, sources: Sequence[tuple[str, bool | None]]) -> None:
+    def __init__(
+        self,
+        target: str | Path,
+        sources: Sequence[tuple[str, bool | None]],
+        protected: Iterable[str | Path] = (),
+    ) -> None:
+        if not str(target):
+            raise UsageError("no place was named for the drawings", "Name a folder or a file.")
         self._path, suffix = Path(target), Path(target).suffix.lower()
-        originals = {os.path.realpath(source) for source, _ in sources}
-        self._names = _UniqueNames(taken=lambda name: os.path.realpath(self._path / name) in originals)
-        self._is_file = not _is_folder(str(target)) and bool(suffix)
+        needed = [*(source for source, _ in sources), *protected]
+        originals = FileSet(needed)
+        self._names = UniqueNames(taken=lambda name: self._path / name in originals)
+        self._is_file = not means_folder(str(target)) and bool(suffix)
         if not self._is_file:
-            _make_folder(self._path)
-        elif suffix not in (*PICTURE_SUFFIXES, *VIDEO_SUFFIXES):
-            known = ", ".join((*PICTURE_SUFFIXES, *VIDEO_SUFFIXES))
+            make_folder(self._path)
+        elif suffix not in (*WRITABLE_PICTURE_SUFFIXES, *WRITABLE_VIDEO_SUFFIXES):
+            known = ", ".join((*WRITABLE_PICTURE_SUFFIXES, *WRITABLE_VIDEO_SUFFIXES))
             raise UsageError(f"{target}: drawings cannot be {suffix} files", f"Use one of {known}, or a folder.")
         elif len(sources) != 1:
             remedy = f"Name a folder, such as {self._path.stem}/"
             raise UsageError(f"{target}: {len(sources)} drawings do not go into one file", remedy)
-        elif os.path.realpath(target) in originals:
-            raise UsageError(f"{target}: the drawing would replace its own source", "Name another file.")
+        else:
+            refuse_overwriting(target, needed)
         for source, moves in sources:
             if moves is not None:
                 self.path_for(source, moves)
@@ -221,14 +254,14 @@ class DrawTarget:
             jpeg = PurePath(source).suffix.lower() in _JPEG_SUFFIXES
             suffix = ".mp4" if moves else ".jpg" if jpeg else ".png"
             return self._path / self._names.of(f"{source}{suffix}", source_stem(source), suffix)
-        if moves != (self._path.suffix.lower() in VIDEO_SUFFIXES):
-            kind, wanted = ("video", VIDEO_SUFFIXES) if moves else ("picture", PICTURE_SUFFIXES)
+        if moves != (self._path.suffix.lower() in WRITABLE_VIDEO_SUFFIXES):
+            kind, wanted = ("video", WRITABLE_VIDEO_SUFFIXES) if moves else ("picture", WRITABLE_PICTURE_SUFFIXES)
             raise UsageError(f"{self._path}: {source} is a {kind}", f"Name a folder, or a file in {', '.join(wanted)}.")
         return self._path
 
 
 def write_image(path: str | Path, image: Image) -> None:
-    """Write a picture whole or not at all, in the format its suffix names (one of :data:`PICTURE_SUFFIXES`).
+    """Write a picture whole or not at all, in the format its suffix names (one of :data:`WRITABLE_PICTURE_SUFFIXES`).
 
     Args:
         path: an older file of this name is replaced.
@@ -239,8 +272,8 @@ def write_image(path: str | Path, image: Image) -> None:
         ImageError: when the image is none.
     """
     suffix = Path(path).suffix.lower()
-    if suffix not in PICTURE_SUFFIXES:
-        known = ", ".join(PICTURE_SUFFIXES)
+    if suffix not in WRITABLE_PICTURE_SUFFIXES:
+        known = ", ".join(WRITABLE_PICTURE_SUFFIXES)
         raise OutputError(f"{path}: {suffix or 'no suffix'} names no picture format", f"Use one of {known}.")
     quality = {".jpg": cv2.IMWRITE_JPEG_QUALITY, ".jpeg": cv2.IMWRITE_JPEG_QUALITY, ".webp": cv2.IMWRITE_WEBP_QUALITY}
     options = [quality[suffix], 95] if suffix in quality else []
@@ -255,25 +288,6 @@ def write_image(path: str | Path, image: Image) -> None:
     write_whole(path, data.tobytes())
 
 
-class _UniqueNames:
-    """File names for sources: each source keeps its name, and no two get the same, upper and lower case alike."""
-
-    def __init__(self, taken: Callable[[str], bool] = lambda name: False) -> None:
-        self._taken = taken
-        self._names: dict[str, str] = {}
-        self._used: set[str] = set()
-
-    def of(self, source: str, stem: str, suffix: str = "") -> str:
-        if source not in self._names:
-            name, count = stem + suffix, 1
-            while name.casefold() in self._used or self._taken(name):
-                count += 1
-                name = f"{stem}_{count}{suffix}"
-            self._used.add(name.casefold())
-            self._names[source] = name
-        return self._names[source]
-
-
 def _json(value: object) -> str:
     return json.dumps(value, allow_nan=False, separators=(", ", ": "))
 
@@ -282,18 +296,3 @@ def _csv(rows: Iterable[Sequence[object]]) -> str:
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()
-
-
-def _is_folder(target: str) -> bool:
-    """Whether the user means a folder: it is one, or its name ends like one."""
-    try:
-        return target.endswith(("/", os.sep)) or Path(target).is_dir()
-    except OSError:
-        return False
-
-
-def _make_folder(path: Path) -> None:
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except (OSError, ValueError) as error:
-        raise write_error(path, error) from None

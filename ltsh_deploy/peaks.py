@@ -67,7 +67,7 @@ class Peaks:
         return len(self.joints)
 
 
-def find_peaks(heatmaps: npt.NDArray[np.float32], threshold: float = 0.05, max_peaks: int = 64) -> Peaks:
+def find_peaks(heatmaps: npt.NDArray[np.float32], threshold: float = 0.05, max_peaks: int = 60) -> Peaks:
     """The peaks of every joint's heat map.
 
     Args:

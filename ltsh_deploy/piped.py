@@ -16,16 +16,15 @@ import numpy as np
 import numpy.typing as npt
 
 from ltsh_deploy.errors import ImageError, SourceError, UsageError
-from ltsh_deploy.frames import Frame, Source, plausible_rate
+from ltsh_deploy.frames import Frame, Kind, Source, plausible_rate
 from ltsh_deploy.image_headers import JpegWalk, recognise_image
-from ltsh_deploy.images import MAX_PIXELS, Image, read_image
+from ltsh_deploy.images import MAX_PIXELS, MAX_STREAMED_BYTES, Image, read_image
 
 __all__ = ["StandardInput"]
 
 logger = logging.getLogger("ltsh_deploy")
 
 _CHUNK = 1 << 16
-_MAX_PICTURE = 1 << 28
 _MAX_GAP = 1 << 24
 _MAX_LINE = 1 << 12
 _JPEG_START = b"\xff\xd8\xff"
@@ -35,7 +34,7 @@ _CHROMA = {"420": (2, 2), "422": (2, 1), "444": (1, 1), "411": (4, 1), "mono": N
 
 
 class StandardInput(Source):
-    """Whatever is piped in; it can be iterated once. Its kind, "image" or "video", is settled with the first frame.
+    """Whatever is piped in; it can be iterated once. Its kind is None until the first frame settles it.
 
     Every frame is given, in order: what writes into the pipe waits for the one who reads.
 
@@ -44,7 +43,7 @@ class StandardInput(Source):
     """
 
     def __init__(self, file: BinaryIO | None = None) -> None:
-        super().__init__("video", "stdin")
+        super().__init__(None, "stdin")
         self.broken = 0
         self._file = file
         self._used = False
@@ -66,8 +65,8 @@ class StandardInput(Source):
         elif head.startswith(_JPEG_START) or _MULTIPART.match(head):
             yield from self._jpegs(pipe, multipart=not head.startswith(_JPEG_START))
         elif recognise_image(head):
-            if pipe.need(_MAX_PICTURE + 1):
-                raise ImageError(f"stdin: the picture has more than {_MAX_PICTURE} bytes", "give it as a file")
+            if pipe.need(MAX_STREAMED_BYTES + 1):
+                raise ImageError(f"stdin: the picture has more than {MAX_STREAMED_BYTES} bytes", "give it as a file")
             yield self._picture(bytes(pipe.data))
         else:
             raise SourceError(
@@ -77,21 +76,22 @@ class StandardInput(Source):
             )
 
     def _picture(self, data: bytes) -> Frame:
-        self.kind, self.frames = "image", 1
-        return self._frame(read_image(data, self.name), 0, None)
+        self.frames = 1
+        return self._frame(read_image(data, self.name), "image", 0, None)
 
-    def _frame(self, image: Image, index: int, time_s: float | None) -> Frame:
+    def _frame(self, image: Image, kind: Kind, index: int, time_s: float | None) -> Frame:
+        self.kind = kind
         if self.size is None:
             self.size = image.shape[1], image.shape[0]
-        return Frame(image, self.name, self.kind, index, time_s)
+        return Frame(image, self.name, kind, index, time_s)
 
     def _jpegs(self, pipe: _Pipe, multipart: bool) -> Iterator[Frame]:
         index = 0
         while pipe.skip_to_jpeg():
             walk = JpegWalk()
             while (end := walk.find_end(pipe.data)) is None:
-                if len(pipe.data) > _MAX_PICTURE:
-                    raise SourceError(f"stdin: frame {index} has more than {_MAX_PICTURE} bytes")
+                if len(pipe.data) > MAX_STREAMED_BYTES:
+                    raise SourceError(f"stdin: frame {index} has more than {MAX_STREAMED_BYTES} bytes")
                 if not pipe.fill():
                     if index == 0 and not multipart:
                         yield self._picture(bytes(pipe.data))
@@ -102,7 +102,7 @@ class StandardInput(Source):
                 yield self._picture(data)
                 return
             try:
-                yield self._frame(read_image(data, f"stdin: frame {index}"), index, None)
+                yield self._frame(read_image(data, f"stdin: frame {index}"), "video", index, None)
             except ImageError as error:
                 self.broken += 1
                 logger.warning("%s", error.message)
@@ -125,7 +125,7 @@ class StandardInput(Source):
             if not pipe.need(length):
                 raise SourceError(f"stdin: the stream ends in the middle of frame {index}")
             image = _y4m_image(np.frombuffer(pipe.take(length), np.uint8), planes, full_range)
-            yield self._frame(image, index, index / self.rate if self.rate else None)
+            yield self._frame(image, "video", index, index / self.rate if self.rate else None)
             index += 1
         if index == 0:
             raise SourceError("stdin: the y4m stream holds no frame", "check the program that writes into the pipe")

@@ -47,7 +47,7 @@ class FramePoses:
 
     Attributes:
         poses: the people, in pixels of the source image.
-        source: the file, address or camera as the user named it.
+        source: its name: a file as the user named it, an address without what is secret, ``camera 0`` or ``stdin``.
         width: of the source image, in pixels.
         height: of the source image, in pixels.
         frame: the frame's index in its video or stream, from 0; None for a picture.
@@ -65,12 +65,10 @@ class FramePoses:
 def source_stem(source: str) -> str:
     """A file name without folder and suffix for anything a user may name as a source, fit to name a result by.
 
-    ``a/b.jpg`` gives ``b``, ``-`` gives ``stdin``, camera ``0`` gives ``camera_0``, and an address its last part.
+    ``a/b.jpg`` gives ``b``, ``camera 0`` gives ``camera_0``, and an address its last part.
     """
-    if source == "-":
-        return "stdin"
-    if re.fullmatch("[0-9]+", source):
-        return f"camera_{source}"
+    if camera := re.fullmatch("camera ([0-9]+)", source):
+        return f"camera_{camera[1]}"
     address = re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]+://(?:[^/]*@)?([^?#]*).*", source, re.DOTALL)
     path = PurePath(address[1][:100] if address else source)
     stem = path.stem if not address or len(path.parts) > 1 else path.name

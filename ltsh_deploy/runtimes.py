@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from ltsh_deploy.errors import DeviceError, LtshError, ModelFileError, UsageError
 from ltsh_deploy.fields import Fields
-from ltsh_deploy.model_tensors import check_tensors, fields_from_tensors, image_tensor, normalisation_table
+from ltsh_deploy.images import PADDING
+from ltsh_deploy.model_tensors import check_input, check_tensors, fields_from_tensors, image_tensor, normalisation_table
 from ltsh_deploy.onnx_session import first_line, onnx_failures, open_session, read_declarations
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ class OnnxRuntime:
         _check_file(self._path)
         session, self.device = open_session(self._path, kind, index, threads)
         metadata, inputs, outputs = read_declarations(session, self._path)
+        check_input(self._path, inputs)
         self.description = find_description(path, metadata, inputs, outputs)
         self._fixed = check_tensors(self._path, self.description, inputs, outputs)
         self._failures = onnx_failures()
@@ -124,7 +126,7 @@ class OnnxRuntime:
             if part.shape[:3] == (batch, full_height, full_width):
                 fields += self._run(session, part)
             else:
-                padded = np.full((batch, full_height, full_width, 3), _PADDING, np.uint8)
+                padded = np.full((batch, full_height, full_width, 3), PADDING, np.uint8)
                 padded[: len(part), :height, :width] = part
                 fields += [_cut(f, height, width) for f in self._run(session, padded)[: len(part)]]
         return fields
@@ -164,9 +166,9 @@ class TorchRuntime:
         kind, index = _parse_device(device)
         _check_threads(threads)
         _check_file(self._path)
-        from ltsh_deploy.checkpoints import describe_network, load_checkpoint
+        from ltsh_deploy.checkpoints import describe_network, read_checkpoint
 
-        network, provenance = load_checkpoint(self._path)
+        checkpoint = read_checkpoint(self._path)
         import torch
 
         from ltsh_deploy.networks import ImageNetwork
@@ -174,8 +176,8 @@ class TorchRuntime:
         self.device = _torch_device(kind, index)
         if threads is not None:
             torch.set_num_threads(threads)
-        self.description = describe_network(network, provenance)
-        self._network: ImageNetwork | None = ImageNetwork(network).to(self.device).eval()
+        self.description = describe_network(checkpoint.network, checkpoint.provenance, checkpoint.size)
+        self._network: ImageNetwork | None = ImageNetwork(checkpoint.network).to(self.device).eval()
 
     def run(self, images: UInt8Array) -> list[Fields]:
         """See :meth:`Runtime.run`."""
@@ -236,10 +238,6 @@ def _torch_device(kind: str, index: int) -> str:
             "Look at the driver with nvidia-smi and install torch with CUDA from pytorch.org; or use --device cpu.",
         )
     return "cpu"
-
-
-# The same grey as in descriptions.RESIZE_RULE.
-_PADDING = 128
 
 
 def _parse_device(device: str) -> tuple[str, int]:

@@ -6,6 +6,7 @@ Nothing else in the project defines an order of joints or limbs.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -190,10 +191,7 @@ _TEMPLATE = """A skeleton file is YAML like this:
 
 def _skeleton(name: str, joints: str, limbs: str) -> Skeleton:
     """Shorthand of this module: names and limbs in one string each, r_ and l_ for right_ and left_."""
-    long = tuple(
-        j.replace("r_", "right_", 1) if j.startswith("r_") else j.replace("l_", "left_", 1) if j.startswith("l_") else j
-        for j in joints.split()
-    )
+    long = tuple(re.sub("^l_", "left_", re.sub("^r_", "right_", j)) for j in joints.split())
     pairs = tuple((int(a), int(b)) for a, b in (limb.split("-") for limb in limbs.split()))
     return Skeleton(name, long, pairs, _sided_pairs(long), tuple(_SIGMAS[_plain_name(j)] for j in long))
 
@@ -294,10 +292,8 @@ def load_skeleton(name_or_path: str | Path) -> Skeleton:
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        known = ", ".join(SKELETONS)
-        raise SkeletonError(
-            f"{name_or_path}: neither a built-in skeleton ({known}) nor a readable file ({error.strerror})", _TEMPLATE
-        ) from None
+        message = f"{path}: neither a built-in skeleton ({', '.join(SKELETONS)}) nor a readable file"
+        raise SkeletonError(f"{message} ({error.strerror})", _TEMPLATE) from None
     # PyYAML lets ValueError out for dates and numbers that cannot be, and has no limit to nesting but the stack's.
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise SkeletonError(f"{path}: not valid YAML: {error}", _TEMPLATE) from None

@@ -16,31 +16,39 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 from ltsh_deploy.errors import SourceError, UsageError
 from ltsh_deploy.frames import Frame, Kind, Source
 from ltsh_deploy.image_headers import is_animated, recognise_image
-from ltsh_deploy.images import read_image
+from ltsh_deploy.images import MAX_STREAMED_BYTES, read_image
 from ltsh_deploy.opencv_quirks import is_safe_name
 from ltsh_deploy.piped import StandardInput
 from ltsh_deploy.streams import CaptureDevice, LiveSource, Reconnect, open_device, public_address
 from ltsh_deploy.videos import VideoFile, recognise_video
 
-__all__ = ["PICTURE_SUFFIXES", "VIDEO_SUFFIXES", "Frame", "ImageAddress", "ImageFile", "Kind", "Source", "open_sources"]
+__all__ = [
+    "READABLE_PICTURE_SUFFIXES",
+    "READABLE_VIDEO_SUFFIXES",
+    "Frame",
+    "ImageAddress",
+    "ImageFile",
+    "Kind",
+    "Source",
+    "open_sources",
+]
 
 logger = logging.getLogger("ltsh_deploy")
 
 #: File name endings of pictures in folders. HEIC cannot be read, but is named so that it is reported, not passed over.
-PICTURE_SUFFIXES = frozenset({
+READABLE_PICTURE_SUFFIXES = frozenset({
     ".apng", ".avif", ".bmp", ".dib", ".gif", ".heic", ".heif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg",
     ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp",
 })  # fmt: skip
 #: File name endings of videos in folders.
-VIDEO_SUFFIXES = frozenset({
+READABLE_VIDEO_SUFFIXES = frozenset({
     ".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mjpeg", ".mjpg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg",
     ".mts", ".ogv", ".ts", ".webm", ".wmv", ".y4m",
 })  # fmt: skip
 _SCHEMES = ("http", "https", "rtmp", "rtmps", "rtp", "rtsp", "rtsps", "srt", "tcp", "udp")
 _STILL_OR_MOVING = (".apng", ".gif")
-_HEAD = 1 << 12
+_HEAD = 1 << 8
 _TIMEOUT_S = 20.0
-_MAX_DOWNLOAD = 1 << 28
 
 
 class ImageFile(Source):
@@ -53,7 +61,7 @@ class ImageFile(Source):
     def __iter__(self) -> Iterator[Frame]:
         image = read_image(self._path, self.name)
         self.frames, self.size = 1, (image.shape[1], image.shape[0])
-        yield Frame(image, self.name, self.kind)
+        yield Frame(image, self.name, "image")
 
 
 class ImageAddress(Source):
@@ -66,7 +74,7 @@ class ImageAddress(Source):
     def __iter__(self) -> Iterator[Frame]:
         image = read_image(self._fetch(), self.name)
         self.frames, self.size = 1, (image.shape[1], image.shape[0])
-        yield Frame(image, self.name, self.kind)
+        yield Frame(image, self.name, "image")
 
     def _fetch(self) -> bytes:
         # Imported here because they take longer to load than the rest of this module.
@@ -81,12 +89,14 @@ class ImageAddress(Source):
             request.add_header("Authorization", "Basic " + b64encode(unquote(login).encode()).decode())
         try:
             with urlopen(request, timeout=_TIMEOUT_S) as answer:
-                data: bytes = answer.read(_MAX_DOWNLOAD + 1)
+                data: bytes = answer.read(MAX_STREAMED_BYTES + 1)
         except (OSError, HTTPException, ValueError) as error:
             reason = getattr(error, "reason", None) or type(error).__name__
             raise SourceError(f"{self.name}: cannot be fetched: {reason}", "check the address and network") from None
-        if len(data) > _MAX_DOWNLOAD:
-            raise SourceError(f"{self.name}: more than {_MAX_DOWNLOAD} bytes came", "save it to a file and name that")
+        if len(data) > MAX_STREAMED_BYTES:
+            raise SourceError(
+                f"{self.name}: more than {MAX_STREAMED_BYTES} bytes came", "save it to a file and name that"
+            )
         return data
 
 
@@ -149,9 +159,9 @@ def _from_address(
     if parts.scheme == "file":
         return _from_files(unquote(parts.path))
     suffix = Path(parts.path).suffix.lower() if parts.scheme in ("http", "https") else ""
-    if suffix in PICTURE_SUFFIXES:
+    if suffix in READABLE_PICTURE_SUFFIXES:
         return [ImageAddress(address, name)]
-    if suffix in VIDEO_SUFFIXES - {".mjpg", ".mjpeg"}:
+    if suffix in READABLE_VIDEO_SUFFIXES - {".mjpg", ".mjpeg"}:
         return [VideoFile(address, name)]
     return [LiveSource(address, name, reconnect, device)]
 
@@ -181,7 +191,7 @@ def _from_files(name: str) -> Sequence[Source]:
 def _from_many(paths: Iterable[Path], what: str, remedy: str) -> Sequence[Source]:
     """Pictures and videos among the paths, in natural order; files of other kinds are passed over, and counted."""
     files = [path for path in paths if not path.name.startswith(".") and not _is_special(path)]
-    known = [path for path in files if path.suffix.lower() in PICTURE_SUFFIXES | VIDEO_SUFFIXES]
+    known = [path for path in files if path.suffix.lower() in READABLE_PICTURE_SUFFIXES | READABLE_VIDEO_SUFFIXES]
     if not known:
         raise SourceError(f"{what} holds no picture and no video ({len(files)} other files)", remedy)
     if len(known) < len(files):
@@ -208,15 +218,22 @@ def _from_file(path: Path, trust_name: bool = False) -> Source:
     suffix = path.suffix.lower()
     if path.is_fifo():
         raise SourceError(f"{path}: this is a pipe", f"read it as standard input: ltsh infer - < {path}")
-    head = b""
+    head, animated = b"", False
     if not trust_name or suffix in _STILL_OR_MOVING:
         # An unreadable file is reported when its source is iterated, so that it does not hold up the others.
         with contextlib.suppress(OSError), path.open("rb") as file:
             head = file.read(_HEAD)
+            file.seek(0)
+            animated = is_animated(file)
     if recognise_image(head):
-        return VideoFile(str(path)) if is_animated(head) else ImageFile(path)
-    if suffix in VIDEO_SUFFIXES or recognise_video(head):
+        return VideoFile(str(path)) if animated else ImageFile(path)
+    if suffix in READABLE_VIDEO_SUFFIXES or recognise_video(head):
         return VideoFile(str(path))
+    if head.strip(b"\0") and suffix not in READABLE_PICTURE_SUFFIXES:
+        raise SourceError(
+            f"{path}: this is neither a picture nor a video of a known kind",
+            "convert it to JPEG or PNG, or, if it is a video: ffmpeg -i FILE out.mp4",
+        )
     return ImageFile(path)
 
 

@@ -67,7 +67,7 @@ class LiveSource(Source):
                     start = captured.captured_at
                     self.rate, self.size = reader.rate, (image.shape[1], image.shape[0])
                 time_s = captured.captured_at - start
-                yield Frame(image, self.name, self.kind, captured.number, time_s, captured.captured_at)
+                yield Frame(image, self.name, "live", captured.number, time_s, captured.captured_at)
 
     @property
     def dropped(self) -> int:

@@ -1,7 +1,7 @@
-"""Drawn videos: frames in, a video file out that plays even after Ctrl-C.
+"""Drawn videos: frames in, each shown at its time, a video file out that plays even after Ctrl-C.
 
-Frames are encoded by the ``ffmpeg`` program where there is one (H.264, any size), else by OpenCV (MPEG-4 or Motion
-JPEG, even sizes only). With the program the source's sound is copied in, bit by bit.
+Frames are encoded by the ``ffmpeg`` program where there is one (any size), else by OpenCV (even sizes only, see
+:mod:`ltsh_deploy.video_encoders`). With the program the source's sound is copied in, bit by bit.
 """
 
 from __future__ import annotations
@@ -10,25 +10,29 @@ import logging
 import math
 import shutil
 import subprocess
-import tempfile
-from collections.abc import Sequence
-from fractions import Fraction
-from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol
 
 import cv2
 import numpy as np
 
 from ltsh_deploy.errors import OutputError
+from ltsh_deploy.frames import HIGHEST_RATE, LOWEST_RATE, plausible_rate
 from ltsh_deploy.images import Image, check_image
-from ltsh_deploy.outputs import VIDEO_SUFFIXES
+from ltsh_deploy.outputs import WRITABLE_VIDEO_SUFFIXES
+from ltsh_deploy.video_encoders import QUIETLY, Encoder, VideoForm, open_encoder, why_ffmpeg_failed
 from ltsh_deploy.whole_files import WholeFile
 
-__all__ = ["VideoSink"]
+__all__ = ["LONGEST_STILL", "VideoSink"]
 
 _log = logging.getLogger(__name__)
+
+#: At most so many frames fill one gap between two frames' times: five minutes at 25 a second.
+LONGEST_STILL = 7500
+# A frame goes into the next free place while its time is no further than this from the place's, in frames. Half a frame
+# would do for exact times; the rest keeps jitter from doubling one frame and dropping its neighbour.
+_TOLERANCE = 0.75
+_PROBE_TIMEOUT_S = 30
 
 
 class VideoSink:
@@ -39,33 +43,52 @@ class VideoSink:
 
     Args:
         path: where the video shall lie; the suffix chooses the container (one of
-            :data:`~ltsh_deploy.outputs.VIDEO_SUFFIXES`).
-        rate: frames a second, which need not be whole: 29.97.
-        sound_from: the video whose sound the new one gets. Where it has none, is no file or there is no ``ffmpeg``
-            program, the new one stays silent.
+            :data:`~ltsh_deploy.outputs.WRITABLE_VIDEO_SUFFIXES`).
+        rate: frames a second, which need not be whole: 29.97. The video has this rate throughout.
+        sound_from: the video whose sound the new one gets, as much earlier or later than the pictures as it is there.
+            Where it has none, is no file or there is no ``ffmpeg`` program, the new one stays silent.
+        pixel_aspect: (a, b) when pixels are to be shown a / b times as wide as high; None for square ones. It takes the
+            ``ffmpeg`` program.
 
     Raises:
         OutputError: for another suffix, an impossible rate or a place that cannot be written to.
     """
 
-    def __init__(self, path: str | Path, rate: float, sound_from: str | Path | None = None) -> None:
-        if Path(path).suffix.lower() not in VIDEO_SUFFIXES:
-            raise OutputError(f"{path}: names no video format", f"Use one of {', '.join(VIDEO_SUFFIXES)}.")
-        if not (math.isfinite(rate) and 0.01 <= rate <= 1000):
-            raise OutputError(f"{path}: {rate} frames a second is no rate for a video", "Give one from 0.01 to 1000.")
+    def __init__(
+        self,
+        path: str | Path,
+        rate: float,
+        sound_from: str | Path | None = None,
+        pixel_aspect: tuple[int, int] | None = None,
+    ) -> None:
+        if Path(path).suffix.lower() not in WRITABLE_VIDEO_SUFFIXES:
+            raise OutputError(f"{path}: names no video format", f"Use one of {', '.join(WRITABLE_VIDEO_SUFFIXES)}.")
+        if plausible_rate(rate) is None:
+            raise OutputError(
+                f"{path}: {rate} frames a second is no rate for a video",
+                f"Give one from {LOWEST_RATE} to {HIGHEST_RATE}.",
+            )
         self._file = WholeFile(path)
         self._rate = rate
+        self._pixel_aspect = pixel_aspect
         self._sound = Path(sound_from).absolute() if sound_from is not None and Path(sound_from).is_file() else None
-        self._encoder: _Encoder | None = None
+        self._encoder: Encoder | None = None
         self._size = (0, 0)
+        self._last: Image | None = None
         self._frames = 0
+        self._skipped = 0  # frames that were left out of gaps too long to be filled
 
-    def write(self, image: Image) -> None:
+    def write(self, image: Image, time_s: float | None = None) -> None:
         """Add a frame.
 
         Args:
             image: [H, W, 3] RGB. The first one sets the video's size; one of another size (a stream that changed its
                 resolution) is scaled into it, its shape kept, on black.
+            time_s: when it is to be shown, in seconds from the video's start. The frame before is repeated up to then
+                (where there is none, this one), and a frame for whose time the rate has no place left is dropped. Of
+                frames that come at the sink's rate, with jitter of up to half a frame, each is written exactly once. A
+                gap of more than :data:`LONGEST_STILL` frames is shortened to that, with a warning. Without a time, the
+                frame follows the one before.
 
         Raises:
             OutputError: when encoding or writing fails.
@@ -74,10 +97,32 @@ class VideoSink:
         image = check_image(image)
         if self._encoder is None:
             self._size = (image.shape[1], image.shape[0])
-            program = shutil.which("ffmpeg")
-            make = _OpenCvEncoder if program is None else _FfmpegEncoder
-            self._encoder = make(self._file, self._size, self._rate)
-        self._encoder.write(_fit(image, self._size))
+            self._encoder = open_encoder(self._file, VideoForm(*self._size, self._rate, self._pixel_aspect))
+        image = _fit(image, self._size)
+        if time_s is not None and math.isfinite(time_s):
+            early = time_s * self._rate - self._skipped - self._frames
+            if early < -_TOLERANCE:
+                return
+            for _ in range(self._repeats(early)):
+                self._put(image if self._last is None else self._last)
+        self._put(image)
+        # A copy, since the caller may draw the next frame into the same array.
+        self._last = image.copy()
+
+    def _repeats(self, early: float) -> int:
+        """How many frames fill the gap before a frame that comes this many frames after the next place."""
+        needed = max(0, math.ceil(early - _TOLERANCE))
+        if needed > LONGEST_STILL:
+            self._skipped += needed - LONGEST_STILL
+            gap = needed / self._rate
+            _log.warning(
+                "%s: %.0f s without a frame are shortened to %.0f s", self._file.path, gap, LONGEST_STILL / self._rate
+            )
+        return min(needed, LONGEST_STILL)
+
+    def _put(self, image: Image) -> None:
+        assert self._encoder is not None
+        self._encoder.write(image)
         self._frames += 1
 
     def __enter__(self) -> VideoSink:
@@ -108,20 +153,21 @@ class VideoSink:
             return
         silent = self._file.temporary
         both = silent.with_name(f"{silent.stem}.sound{silent.suffix}")
-        end = ["-t", f"{self._frames / self._rate:.6f}"] if cut else []
-        inputs = ["-i", str(silent), "-i", str(source), "-map", "0:v", "-map", "1:a?"]
         try:
+            start = _start_of_pictures(source)
+            end = ["-t", f"{start + self._frames / self._rate:.6f}"] if cut else []
+            inputs = ["-itsoffset", f"{start:.6f}", "-i", str(silent), "-i", str(source), "-map", "0:v", "-map", "1:a?"]
             done = subprocess.run(
-                [program, *_QUIETLY, *inputs, "-c", "copy", "-map_metadata", "-1", *end, str(both)],
+                [program, *QUIETLY, *inputs, "-c", "copy", "-map_metadata", "-1", *end, str(both)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 start_new_session=True,
             )
-            if done.returncode == 0:
+            reason = why_ffmpeg_failed(done.stderr, done.returncode)
+            if not reason:
                 both.replace(silent)
             else:
-                reason = _last_line(done.stderr)
                 _log.warning("%s: written without sound (%s); .mkv takes any sound", self._file.path, reason)
         except (OSError, KeyboardInterrupt) as error:
             _log.warning("%s: written without sound (%s)", self._file.path, error or "interrupted")
@@ -129,127 +175,25 @@ class VideoSink:
             both.unlink(missing_ok=True)
 
 
-class _Encoder(Protocol):
-    """What makes a video file of frames of one size."""
-
-    def __init__(self, file: WholeFile, size: tuple[int, int], rate: float) -> None: ...
-
-    def write(self, image: Image) -> None: ...
-
-    def close(self) -> None:
-        """Finish the file, whatever was written."""
-
-    def abort(self) -> None:
-        """Stop; the file is of no use."""
-
-
-_QUIETLY = ("-hide_banner", "-nostdin", "-loglevel", "error", "-y")
-
-
-class _FfmpegEncoder:
-    """The ``ffmpeg`` program at the other end of a pipe, out of Ctrl-C's reach."""
-
-    def __init__(self, file: WholeFile, size: tuple[int, int], rate: float) -> None:
-        self._file = file
-        # 29.97 and its like stand for 30000/1001, which a thousandth's denominator still tells from 2997/100.
-        exact = Fraction(rate).limit_denominator(1001)
-        raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-video_size", f"{size[0]}x{size[1]}", "-framerate", str(exact)]
-        program = str(shutil.which("ffmpeg"))
-        command = [program, *_QUIETLY, *raw, "-i", "pipe:0", *_codec(program, file.temporary.suffix.lower(), size)]
-        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 (closed in close and abort)
-        with file.named_errors():
-            self._process = subprocess.Popen(
-                [*command, str(file.temporary)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
-                stderr=self._complaints,
-                start_new_session=True,
-            )
-
-    def write(self, image: Image) -> None:
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(image.data)
-        except OSError:
-            self._process.wait()
-            raise self._failure() from None
-
-    def close(self) -> None:
-        try:
-            self._process.communicate()
-        except BaseException:
-            self.abort()
-            raise
-        if self._process.returncode != 0:
-            raise self._failure()
-        self._complaints.close()
-
-    def abort(self) -> None:
-        self._process.kill()
-        self._process.wait()
-        self._complaints.close()
-
-    def _failure(self) -> OutputError:
-        self._complaints.seek(0)
-        return OutputError(f"{self._file.path}: could not be written ({_last_line(self._complaints.read())})")
-
-
-class _OpenCvEncoder:
-    """OpenCV's own writer. It cuts odd sizes, so they are padded by a pixel, and it keeps its troubles to itself."""
-
-    def __init__(self, file: WholeFile, size: tuple[int, int], rate: float) -> None:
-        self._file = file
-        width, height = size
-        self._pad = (0, height % 2, 0, width % 2)
-        if any(self._pad):
-            _log.warning(
-                "%s: %d x %d becomes %d x %d; with the ffmpeg program odd sizes are kept",
-                *(file.path, width, height, width + width % 2, height + height % 2),
-            )
-        codec = "MJPG" if file.temporary.suffix.lower() == ".avi" else "mp4v"
-        self._writer = cv2.VideoWriter(
-            str(file.temporary),
-            cv2.CAP_FFMPEG,
-            cv2.VideoWriter.fourcc(*codec),
-            round(rate, 3 if rate < 65 else 1),  # MPEG-4 holds a rate as a fraction of 16-bit numbers
-            (width + width % 2, height + height % 2),
+def _start_of_pictures(source: Path) -> float:
+    """Seconds by which a video's first picture comes after the start of the file; 0 where nothing tells."""
+    program = shutil.which("ffprobe")
+    if program is None:
+        return 0.0
+    wanted = ["-select_streams", "V:0", "-show_entries", "stream=start_time:format=start_time"]
+    try:
+        told = subprocess.run(
+            [program, "-v", "error", *wanted, "-of", "default=noprint_wrappers=1:nokey=1", str(source)],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_PROBE_TIMEOUT_S,
+            start_new_session=True,
         )
-        if not self._writer.isOpened():
-            raise OutputError(
-                f"{file.path}: OpenCV cannot make a {width} x {height} video of this kind",
-                "Install the ffmpeg program, or name an .avi file.",
-            )
-
-    def write(self, image: Image) -> None:
-        bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-        self._writer.write(cv2.copyMakeBorder(bgr, *self._pad, cv2.BORDER_REPLICATE) if any(self._pad) else bgr)
-
-    def close(self) -> None:
-        self._writer.release()
-        reader = cv2.VideoCapture(str(self._file.temporary), cv2.CAP_FFMPEG)
-        readable = reader.isOpened()
-        reader.release()
-        if not readable:
-            raise OutputError(f"{self._file.path}: could not be written whole; is the disk full?")
-
-    def abort(self) -> None:
-        self._writer.release()
-
-
-def _codec(program: str, suffix: str, size: tuple[int, int]) -> list[str]:
-    """H.264 where the container and the program have it; colours marked as what the conversion from RGB gives."""
-    if suffix == ".avi" or not _has_x264(program):
-        return ["-c:v", "mpeg4", "-q:v", "3", *(["-vtag", "xvid"] if suffix == ".avi" else [])]
-    # Chrominance at half the resolution, which every player shows, exists for even sizes only.
-    pixels = "yuv444p" if size[0] % 2 or size[1] % 2 else "yuv420p"
-    colours = [part for key in ("colorspace", "color_primaries", "color_trc") for part in (f"-{key}", "smpte170m")]
-    return ["-c:v", "libx264", "-preset", "veryfast", "-crf", "18", "-pix_fmt", pixels, *colours]
-
-
-@lru_cache(maxsize=4)
-def _has_x264(program: str) -> bool:
-    listed = subprocess.run([program, "-hide_banner", "-encoders"], capture_output=True, stdin=subprocess.DEVNULL)
-    return b" libx264 " in listed.stdout
+        pictures, file = map(float, told.stdout.split())
+    except (subprocess.TimeoutExpired, ValueError):
+        return 0.0
+    start = pictures - file
+    return start if 0 < start < math.inf else 0.0
 
 
 def _fit(image: Image, size: tuple[int, int]) -> Image:
@@ -264,8 +208,3 @@ def _fit(image: Image, size: tuple[int, int]) -> Image:
     x, y = (size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2
     fitted[y : y + inner[1], x : x + inner[0]] = scaled
     return fitted
-
-
-def _last_line(text: bytes) -> str:
-    lines: Sequence[str] = text.decode("utf-8", "replace").strip().splitlines()
-    return lines[-1] if lines else "ffmpeg says no more"

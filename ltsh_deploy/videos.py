@@ -37,27 +37,34 @@ class VideoFile(Source):
         hush_opencv()
         is_file = "://" not in self._target
         if not is_safe_name(self._target):
-            raise SourceError(
-                f"{self.name!a}: OpenCV cannot open a video of this name, which is not UTF-8", "rename it"
-            )
+            raise SourceError(f"{self.name}: OpenCV cannot open a video of this name, which is not UTF-8", "rename it")
         if is_file:
             _check_readable(self._target, self.name)
         capture = _open(self._target, is_file)
         try:
             container = _Container.read(self._target) if is_file else _Container()
             if not capture.isOpened():
-                remedy = "check that it plays; if it does, convert it: ffmpeg -i FILE -pix_fmt yuv420p out.mp4"
-                raise SourceError(
-                    f"{self.name}: no video that can be decoded was found in it",
-                    "the file is cut off: copy or download it again" if container.cut else remedy,
-                )
+                raise self._not_opened(is_file, container.cut)
             self.rate = plausible_rate(capture.get(cv2.CAP_PROP_FPS))
+            self.pixel_aspect = _pixel_aspect(capture)
             self.frames = container.frames(capture.get(cv2.CAP_PROP_FRAME_COUNT), self.rate)
             if capture.get(cv2.CAP_PROP_FRAME_WIDTH) * capture.get(cv2.CAP_PROP_FRAME_HEIGHT) > MAX_PIXELS:
                 raise SourceError(f"{self.name}: its frames are larger than {MAX_PIXELS} pixels", "make it smaller")
             yield from self._frames(capture, container)
         finally:
             capture.release()
+
+    def _not_opened(self, is_file: bool, cut: bool) -> SourceError:
+        if not is_file:
+            return SourceError(
+                f"{self.name}: nothing answers there, or no video that can be decoded",
+                "check address, network, user name and password",
+            )
+        remedy = "check that it plays; if it does, convert it: ffmpeg -i FILE -pix_fmt yuv420p out.mp4"
+        return SourceError(
+            f"{self.name}: no video that can be decoded was found in it",
+            "the file is cut off: copy or download it again" if cut else remedy,
+        )
 
     def _frames(self, capture: cv2.VideoCapture, container: _Container) -> Iterator[Frame]:
         index, time_s = 0, None
@@ -69,7 +76,7 @@ class VideoFile(Source):
             image: Image = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)  # type: ignore[assignment]
             if index == 0:
                 self.size = image.shape[1], image.shape[0]
-            yield Frame(image, self.name, self.kind, index, time_s)
+            yield Frame(image, self.name, "video", index, time_s)
             index += 1
         if index == 0:
             raise SourceError(f"{self.name}: not one frame can be decoded", "check that it plays; copy the file again")
@@ -116,6 +123,15 @@ def _open(target: str, is_file: bool) -> cv2.VideoCapture:
     location = str(Path(target).absolute()) if is_file else target
     timeouts = [] if is_file else [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, _OPEN_TIMEOUT_MS]
     return cv2.VideoCapture(location, cv2.CAP_FFMPEG, timeouts)
+
+
+def _pixel_aspect(capture: cv2.VideoCapture) -> tuple[int, int] | None:
+    """Width to height of the pixels of upright frames; None for square ones, and for what no screen can show."""
+    across, down = capture.get(cv2.CAP_PROP_SAR_NUM), capture.get(cv2.CAP_PROP_SAR_DEN)
+    if not (0 < across < 1 << 16 and 0 < down < 1 << 16 and across != down and 0.01 <= across / down <= 100):
+        return None
+    turned = capture.get(cv2.CAP_PROP_ORIENTATION_META) % 180 == 90
+    return (int(down), int(across)) if turned else (int(across), int(down))
 
 
 @dataclass(frozen=True)

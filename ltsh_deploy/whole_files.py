@@ -40,7 +40,8 @@ class WholeFile:
             if self._target.exists() and not self._target.is_file():
                 raise OutputError(f"{self.path}: is a device or a pipe, and this result needs a regular file")
             if not self._target.parent.is_dir():
-                raise OutputError(f"{self.path}: there is no folder {self.path.parent}", "Create the folder first.")
+                folder = self._target.parent if self.path.is_symlink() else self.path.parent
+                raise OutputError(f"{self.path}: there is no folder {folder}", "Create the folder first.")
             if not os.access(self._target.parent, os.W_OK):
                 raise OutputError(f"{self.path}: its folder cannot be written to")
         name = f".{self._target.stem[:40]}.{secrets.token_hex(4)}.part{self._target.suffix}"

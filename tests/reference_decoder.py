@@ -14,7 +14,7 @@ from ltsh_deploy.skeletons import Skeleton
 DEFAULTS = DecodeConfig()
 
 
-def find_peaks(heatmaps: Any, threshold: float = 0.05, max_peaks: int = 64) -> Peaks:
+def find_peaks(heatmaps: Any, threshold: float = 0.05, max_peaks: int = 60) -> Peaks:
     joints, xy, scores, starts, dropped = [], [], [], [0], []
     for j, heatmap in enumerate(np.asarray(heatmaps, np.float32)):
         tops = sorted(_regional_maxima(heatmap, threshold), key=lambda top: (-heatmap[top[0]], top[0]))

@@ -11,9 +11,12 @@ import pytest
 import safetensors.torch
 import torch
 
-from ltsh_deploy.checkpoints import Provenance, describe_network, load_checkpoint, save_checkpoint
+from ltsh_deploy.checkpoints import Provenance, describe_network, load_checkpoint, read_checkpoint, save_checkpoint
+from ltsh_deploy.description_template import DEFAULT_SIZE
 from ltsh_deploy.errors import LtshError, MissingPartError, ModelFileError, OutputError, UsageError
 from ltsh_deploy.networks import NETWORKS, create_network
+from ltsh_deploy.parts import install_line
+from ltsh_deploy.runtimes import TorchRuntime
 from ltsh_deploy.skeletons import LTSH15, Skeleton
 from tests.test_networks import TINY
 
@@ -121,11 +124,18 @@ def head(**changes: object) -> Callable[[Tensors, Header], None]:
         (head(version=2), "format version 2; this program reads up to 1"),
         (head(version="1"), "has no version"),
         (head(version=0), "has no version"),
+        (head(version=True), "has no version"),
         (head(network="resnet"), "there is no network 'resnet'"),
         (head(network=None), "no proper 'network'"),
-        (head(config={"stem_channels": 8}), "has shape"),
+        (head(config={"stem_channels": 8}), "its configuration lacks mean, std, channels"),
+        (lambda tensors, header: header["config"].pop("blocks"), "its configuration lacks blocks"),
+        (lambda tensors, header: header["config"].update(stem_channels=8), "has shape"),
         (head(config={"width": 8}), "no configuration key 'width'"),
-        (head(config={"stem_channels": 4096, "channels": [4096] * 3}), "has shape"),
+        (lambda tensors, header: header["config"].update(stem_channels=4096, channels=[4096] * 3), "has shape"),
+        (head(size=[432]), "no proper 'size'"),
+        (head(size=[432, True]), "no proper 'size'"),
+        (head(size="432x368"), "no proper 'size'"),
+        (head(size=[430, 368]), "multiples of 8"),
         (head(config=[]), "no proper 'config'"),
         (head(skeleton={"joints": 3}), "skeleton: 'joints' must be"),
         (head(skeleton=None), "no proper 'skeleton'"),
@@ -186,7 +196,29 @@ def test_missing_packages_are_named_with_the_line_that_installs_them(
     monkeypatch.setitem(__import__("sys").modules, module, None)
     with pytest.raises(MissingPartError, match=module) as caught:
         load_checkpoint(saved)
-    assert caught.value.remedy == 'pip install "ltsh-deploy[train]"'
+    assert caught.value.remedy == install_line("train")
+    if module == "safetensors":
+        with pytest.raises(MissingPartError, match="safetensors"):
+            save_checkpoint(saved, create_network("ltsh_light", LTSH15, **TINY["ltsh_light"]))
+
+
+def test_the_usual_size_is_kept_and_is_the_usual_one_where_none_is_given(saved: Path, tmp_path: Path) -> None:
+    network, _ = load_checkpoint(saved)
+    assert read_checkpoint(saved).size == DEFAULT_SIZE
+    path = tmp_path / "a.safetensors"
+    save_checkpoint(path, network, PROVENANCE, size=(656, 368))
+    assert read_checkpoint(path).size == (656, 368)
+    assert TorchRuntime(path, device="cpu").description.size == (656, 368)
+    with pytest.raises(UsageError, match="multiples of 8"):
+        save_checkpoint(tmp_path / "b.safetensors", network, size=(100, 100))
+    assert list(tmp_path.iterdir()) == [path]
+    # A file from before there was a size.
+    tensors = safetensors.torch.load_file(path)
+    with safetensors.safe_open(path, "pt") as file:
+        header = json.loads(file.metadata()[KEY])
+    del header["size"]
+    safetensors.torch.save_file(tensors, path, {KEY: json.dumps(header)})
+    assert read_checkpoint(path).size == DEFAULT_SIZE
 
 
 def test_description_of_a_network(saved: Path) -> None:
@@ -195,6 +227,7 @@ def test_description_of_a_network(saved: Path) -> None:
     assert (description.skeleton, description.stride, description.size) == (LTSH15, 8, (656, 368))
     assert (description.network, description.licence) == ("ltsh_light", "CC BY 4.0")
     assert description.training_data == "MPII and drawings"
+    assert description.notes == "step 70002, été"
     for size in ((0, 8), (8, -8), (431, 368), (1 << 20, 8)):
         with pytest.raises(UsageError, match="multiples of 8"):
             describe_network(network, provenance, size)

@@ -275,6 +275,34 @@ def test_progress_shows_on_a_terminal_and_nowhere_else() -> None:
     assert python(PROGRESS.format(level=logging.INFO, total=3)).stderr == ""
 
 
+WITHOUT_RICH = """
+import logging, sys
+{setup}
+from ltsh_deploy.cli import console, main
+sys.stderr.isatty = lambda: True
+code = main.main(["doctor", "--jsn"])
+console.print_error("it failed", "do better")
+logging.getLogger("ltsh_deploy.x").warning("pict\x1bure")
+with console.progress("reading", 3) as advance:
+    advance(1)
+from ltsh_deploy.errors import InputError
+sys.exit(main._report(InputError("no picture")))
+"""
+
+
+@pytest.mark.parametrize("how", ["missing", "broken", "broken inside"])
+def test_without_rich_messages_are_plain(how: str, tmp_path: Path) -> None:
+    package = tmp_path / "rich"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise RuntimeError('broken')" if how == "broken" else "")
+    (package / "console.py").write_text("class Console: pass\nraise AttributeError('broken')")
+    setup = "sys.modules['rich'] = None" if how == "missing" else f"sys.path.insert(0, {str(tmp_path)!r})"
+    result = python(WITHOUT_RICH.format(setup=setup))
+    assert "Traceback" not in result.stderr
+    assert result.returncode == 3
+    assert result.stderr.endswith("error: it failed\ndo better\nwarning: pict\\x1bure\nerror: no picture\n")
+
+
 def test_an_error_leaves_the_progress_bar() -> None:
     error = InputError("it failed")
     with pytest.raises(InputError) as caught, console.progress("reading", 3):

@@ -12,7 +12,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ltsh_deploy.description_template import TensorInfo
+from ltsh_deploy.description_messages import EXAMPLES
+from ltsh_deploy.description_template import TensorInfo, yaml_template
 from ltsh_deploy.descriptions import InputSpec, MapsSpec, ModelDescription, find_description
 from ltsh_deploy.errors import LtshError, ModelFileError
 from ltsh_deploy.skeletons import COCO18, SKELETONS, Skeleton
@@ -50,9 +51,11 @@ def descriptions(draw: st.DrawFn) -> ModelDescription:
     scaling = {"dtype": "float32", "scale": draw(number), "mean": draw(number), "std": (1.0, 2.0, draw(number))}
     text = st.text(max_size=20)
 
-    def maps(count: int) -> MapsSpec:
+    def maps(prefix: str, count: int) -> MapsSpec:
         channels = draw(st.none() | st.permutations(range(count)).map(tuple))
-        return MapsSpec(name=draw(text), layout=draw(st.sampled_from(["NCHW", "NHWC"])), channels=channels or None)
+        return MapsSpec(
+            name=prefix + draw(text), layout=draw(st.sampled_from(["NCHW", "NHWC"])), channels=channels or None
+        )
 
     return ModelDescription(
         skeleton=skeleton,
@@ -64,11 +67,12 @@ def descriptions(draw: st.DrawFn) -> ModelDescription:
             colour=draw(st.sampled_from(["RGB", "BGR"])),
             **(scaling if draw(st.booleans()) else {}),
         ),
-        heatmaps=maps(skeleton.num_joints + draw(st.integers(0, 1))),
-        pafs=maps(2 * skeleton.num_limbs),
+        heatmaps=maps("h", skeleton.num_joints + draw(st.integers(0, 1))),
+        pafs=maps("p", 2 * skeleton.num_limbs),
         network=draw(text),
         training_data=draw(text),
         licence=draw(text),
+        notes=draw(text),
     )
 
 
@@ -101,15 +105,16 @@ def test_metadata_is_what_the_standard_and_other_programs_expect() -> None:
     [
         ("ltsh.version", "2", "format version 2; this program reads up to 1"),
         ("ltsh.version", "0", "ltsh.version is missing or wrong"),
+        ("ltsh.version", "true", "ltsh.version is missing or wrong"),
         ("ltsh.version", None, "ltsh.version is missing or wrong"),
         ("ltsh.stride", "eight", "ltsh.stride is not JSON"),
         ("ltsh.stride", "[" * 100_000, "ltsh.stride is not JSON"),
-        ("ltsh.stride", None, "stride: Field required"),
+        ("ltsh.stride", None, "stride is missing"),
         ("ltsh.skeleton", "[]", "ltsh.skeleton"),
-        ("ltsh.skeleton", None, "skeleton: Field required"),
+        ("ltsh.skeleton", None, "skeleton is missing"),
         ("ltsh.size", "[431, 368]", "size: [431, 368] must be positive multiples of the stride, 8"),
         ("ltsh.resize", '"stretch"', "resize: "),
-        ("ltsh.unheard_of", "1", "unheard_of: "),
+        ("ltsh.unheard_of", "1", "there is no key 'unheard_of'; keys are skeleton, stride"),
     ],
 )
 def test_wrong_metadata_is_named(key: str, value: str | None, message: str) -> None:
@@ -161,24 +166,27 @@ def changed(**changes: object) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (changed(skeleton=None), "skeleton: Field required"),
+        (changed(skeleton=None), "skeleton is missing; write coco18"),
         (changed(skeleton="coco19"), "neither a built-in skeleton"),
         (changed(skeleton=7), "skeleton: a skeleton is a mapping"),
         (changed(skeleton={"joints": ["a"], "limbs": [["a", "b"]]}), "unknown joint 'b'"),
         (changed(stride=0), "stride: "),
         (changed(stride="many"), "stride: "),
-        (changed(size=[432]), "size: "),
+        (changed(size=[432]), "size: its value cannot stand here"),
         (changed(size=[0, 8]), "size: "),
         (changed(size=[430, 368]), "multiples of the stride, 8"),
         (changed(size=[8 << 20, 8]), "size: "),
         (changed(input="image"), "input: "),
-        (changed(input={"name": "x", "layout": "HWC"}), "input: layout: "),
-        (changed(input={"name": "x", "dtype": "float16"}), "input: dtype: "),
-        (changed(input={"name": "x", "colour": "GREY"}), "input: colour: "),
-        (changed(input={"name": "x", "color": "BGR"}), "input: color: "),
+        (changed(input={"name": "x", "layout": "HWC"}), "input.layout: 'HWC' cannot stand here; write NHWC or NCHW"),
+        (changed(input={"name": "x", "dtype": "int8"}), "write uint8, float32 or float16"),
+        (changed(input={"name": "x", "colour": "GREY"}), "input.colour: 'GREY' cannot stand here; write RGB or BGR"),
+        (changed(input={"name": "x", "color": "BGR"}), "there is no key 'input.color'; did you mean colour?"),
         (changed(input={"name": "x", "dtype": "float32", "std": 0}), "input: scale and std must not be 0"),
-        (changed(input={"name": "x", "dtype": "float32", "scale": float("nan")}), "input: scale: "),
-        (changed(input={"name": "x", "dtype": "float32", "mean": [1, 2]}), "input: mean: "),
+        (changed(input={"name": "x", "dtype": "float32", "scale": float("nan")}), "input.scale: nan cannot stand here"),
+        (
+            changed(input={"name": "x", "dtype": "float32", "mean": [1, 2]}),
+            "input.mean: its value cannot stand here; write 0.5 or [0.485",
+        ),
         (changed(input={"name": "x", "scale": 0.5}), "input: a uint8 input takes plain pixels"),
         (
             changed(heatmaps={"name": "y", "channels": "0-16"}),
@@ -187,18 +195,28 @@ def changed(**changes: object) -> dict[str, Any]:
         (changed(pafs={"name": "y", "channels": [1, 2]}), "pafs: 2 channels, but skeleton coco18 needs 38"),
         (
             changed(pafs={"name": "y", "channels": [1, 1]}),
-            "pafs: channels: channels are numbered",
+            "pafs.channels: channels are numbered",
         ),
-        (changed(pafs={"name": "y", "channels": [-1]}), "pafs: channels: "),
-        (changed(pafs={"name": "y", "channels": []}), "pafs: channels: "),
+        (changed(pafs={"name": "y", "channels": [-1]}), "pafs.channels: "),
+        (changed(pafs={"name": "y", "channels": []}), "pafs.channels: "),
         (
             changed(pafs={"name": "y", "channels": "all"}),
-            "pafs: channels: must be a list",
+            "pafs.channels: must be a list",
         ),
-        (changed(pafs={"name": "y", "channels": "0-999999999999"}), "pafs: channels: "),
-        (changed(pafs={"name": "y", "channels": "18-0"}), "pafs: channels: "),
+        (changed(pafs={"name": "y", "channels": "0-999999999999"}), "pafs.channels: "),
+        (changed(pafs={"name": "y", "channels": "18-0"}), "pafs.channels: "),
         (changed(resize="stretch"), "resize: "),
-        (changed(colour="RGB"), "colour: "),
+        (changed(colour="RGB"), "there is no key 'colour'"),
+        (changed(size=368), "size: 368 cannot stand here; write [432, 368] (width and height, in pixels)"),
+        (changed(pafs={"name": "y", "channels": 19}), "pafs.channels: 19 cannot stand here; write 0-18 or [0, 1, 2]"),
+        (changed(stride=None, licence=3), "stride is missing; write 8 (1 to 64); licence: 3 cannot stand here"),
+        (changed(heatmaps={"name": "y"}, pafs={"name": "y"}), "heatmaps and pafs take the same channels of output 'y'"),
+        (
+            changed(heatmaps={"name": "y", "channels": "0-18"}, pafs={"name": "y", "channels": "18-55"}),
+            "heatmaps and pafs take the same channels of output 'y'",
+        ),
+        ("stride: 8\nsize: [8, 8]\nstride: 4", "line 3: the key 'stride' is there twice"),
+        ("input: {name: a, name: b}", "line 1: the key 'name' is there twice"),
         ("- a list", "a model description is a mapping"),
         ("", "a model description is a mapping"),
         ("1: 2", "a model description is a mapping"),
@@ -236,6 +254,24 @@ def test_metadata_come_before_yaml_and_yaml_before_the_shipped_ones(tmp_path: Pa
     assert find_description(model, {**foreign, **own.to_metadata()}).network == "itself"
 
 
+def test_metadata_of_ours_without_a_version_is_an_error_whatever_lies_beside(tmp_path: Path) -> None:
+    model = tmp_path / "net.onnx"
+    model.write_bytes(b"anything")
+    write(tmp_path, GOOD)
+    metadata = ModelDescription(**{**GOOD, "skeleton": COCO18}).to_metadata()
+    del metadata["ltsh.version"]
+    for damaged in (metadata, {"ltsh.stride": "8"}):
+        with pytest.raises(ModelFileError, match=r"ltsh\.version is missing or wrong"):
+            find_description(model, damaged)
+
+
+def test_every_key_has_an_example() -> None:
+    keys = {"skeleton", *ModelDescription.model_fields}
+    for part, spec in (("input", InputSpec), ("heatmaps", MapsSpec), ("pafs", MapsSpec)):
+        keys |= {f"{part}.{key}" for key in spec.model_fields}
+    assert set(EXAMPLES) == keys
+
+
 def test_yaml_may_be_bound_to_a_file_by_its_hash(tmp_path: Path) -> None:
     model = tmp_path / "net.onnx"
     model.write_bytes(b"anything")
@@ -251,7 +287,7 @@ def test_yaml_may_be_bound_to_a_file_by_its_hash(tmp_path: Path) -> None:
         find_description(model, {})
 
 
-def test_undescribed_model_shows_yaml_that_only_lacks_skeleton_and_channels(tmp_path: Path) -> None:
+def test_undescribed_model_shows_yaml_that_only_lacks_the_skeleton(tmp_path: Path) -> None:
     model = tmp_path / "net.onnx"
     model.write_bytes(b"anything")
     inputs = [TensorInfo('im"age:0', "tensor(float)", ("n", 3, 256, 512))]
@@ -263,7 +299,10 @@ def test_undescribed_model_shows_yaml_that_only_lacks_skeleton_and_channels(tmp_
         find_description(model, {}, inputs, outputs)
     assert str(tmp_path / "net.yaml") in caught.value.remedy
     shown = caught.value.remedy.split("\n", 1)[1]
-    filled = shown.replace("SKELETON", "coco18", 1).replace("FIRST-LAST", "0-18", 1).replace("FIRST-LAST", "0-37", 1)
+    assert "channels:" not in shown
+    assert "the channels fit coco18" in shown
+    assert "(pixel * scale - mean) / std" in shown
+    filled = shown.replace("SKELETON", "coco18", 1)
     write(tmp_path, filled)
     description = find_description(model, {})
     assert description.input == InputSpec(name='im"age:0', layout="NCHW", dtype="float32")
@@ -271,6 +310,19 @@ def test_undescribed_model_shows_yaml_that_only_lacks_skeleton_and_channels(tmp_
     assert (description.heatmaps.name, description.pafs.name) == ("h", "p")
     with pytest.raises(LtshError, match="SKELETON"):
         ModelDescription.from_yaml(write(tmp_path, shown, "unfilled.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("channels", "fitting"), [(57, "; the channels fit coco18\n"), (16 + 28, "; the channels fit ltsh15\n"), (7, "\n")]
+)
+def test_one_output_lacks_its_channels_too_and_names_the_skeletons_that_fit(channels: int, fitting: str) -> None:
+    image = TensorInfo("image", "tensor(float16)", ("n", "h", "w", 3))
+    output = TensorInfo("maps", "tensor(float)", ("n", "h8", "w8", channels))
+    boxes = TensorInfo("boxes", "tensor(int64)", ("n", 99))
+    shown = yaml_template([image], [boxes, output])
+    assert shown.count(f'{{name: "maps", layout: NHWC, channels: FIRST-LAST}}   # of {channels} channels') == 2
+    assert "dtype: float16" in shown
+    assert f"or a YAML file with joints and limbs{fitting}" in shown
 
 
 @pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.yaml")), ids=lambda path: path.stem)

@@ -113,6 +113,19 @@ def test_make_targets_that_are_shown_exist(document: Path) -> None:
     assert set(shown) <= targets
 
 
+def test_a_newcomer_runs_exactly_two_commands() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    section = text.partition("## Two commands\n")[2]
+    assert re.findall(r"(?:^ {4}.*\n)+", section, re.MULTILINE)[0] == "    make demo\n    make test\n"
+
+
+def test_nothing_is_promised_of_a_gpu_that_was_not_tried() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    rows = [row for row in text.splitlines() if row.startswith("|") and "GPU" in row]
+    assert rows
+    assert all("not yet tried on a GPU" in row for row in rows)
+
+
 @each_document
 def test_extras_that_are_named_exist(document: Path) -> None:
     config = configparser.ConfigParser()

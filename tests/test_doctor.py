@@ -12,8 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
+import onnxruntime
 import pytest
 
+from ltsh_deploy import parts
 from ltsh_deploy.cli import doctor, main, probe, requirements
 from ltsh_deploy.cli.requirements import Package, Requirement, check_extra
 
@@ -29,6 +32,13 @@ NEEDS = [
     Requirement("safetensors", "0.4.3", "train"),
 ]
 CORE = {"numpy": Package("2.4.6"), "opencv-python-headless": Package("5.0.0.93")}
+
+
+@pytest.fixture
+def plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for an installed package whose pip is the shell's."""
+    monkeypatch.setattr(parts, "_pip", lambda: "pip")
+    monkeypatch.setattr(parts, "is_installed", lambda: True)
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +66,6 @@ def test_what_does_not_work_comes_with_its_repair(report: dict[str, Any]) -> Non
 
 
 def test_report_tells_whether_onnxruntime_runs(report: dict[str, Any]) -> None:
-    pytest.importorskip("onnxruntime")
     package = report["packages"].get("onnxruntime") or report["packages"]["onnxruntime-gpu"]
     assert package["details"]["providers"]["CPUExecutionProvider"] == "works"
 
@@ -72,10 +81,9 @@ def test_text_holds_what_the_report_does(report: dict[str, Any]) -> None:
 
 
 def test_the_model_written_by_hand_is_the_identity() -> None:
-    onnx = pytest.importorskip("onnx")
     model = onnx.load_from_string(probe.IDENTITY_MODEL)
     onnx.checker.check_model(model, full_check=True)
-    session = pytest.importorskip("onnxruntime").InferenceSession(probe.IDENTITY_MODEL)
+    session = onnxruntime.InferenceSession(probe.IDENTITY_MODEL)
     assert session.run(None, {"x": np.array(3, np.float32)}) == [3]
 
 
@@ -97,7 +105,7 @@ def test_the_model_written_by_hand_is_the_identity() -> None:
             {"onnxruntime": Package("1.31.1", "libfoo.so is not there")},
             "broken",
             ("onnxruntime 1.31.1: libfoo.so is not there",),
-            "pip install --force-reinstall --no-deps onnxruntime",
+            "pip install --force-reinstall --no-deps onnxruntime==1.31.1",
         ),
         ("train", {}, "missing", ("not installed: torch, safetensors",), 'pip install "ltsh-deploy[train]"'),
         ("train", {"torch": Package("2.13.0+cpu"), "safetensors": Package("0.10.0")}, "works", (), ""),
@@ -110,10 +118,27 @@ def test_the_model_written_by_hand_is_the_identity() -> None:
             {"onnxruntime-gpu": Package("1.31.1", None, "CUDA does not load")},
             "broken",
             ("onnxruntime-gpu 1.31.1: CUDA does not load",),
-            "pip install --force-reinstall --no-deps onnxruntime-gpu",
+            "pip install --force-reinstall --no-deps onnxruntime-gpu==1.31.1",
+        ),
+        (
+            "train",
+            {"torch": Package("2.13.0+cpu", "libtorch.so: cannot open"), "safetensors": Package("0.10.0")},
+            "broken",
+            ("torch 2.13.0+cpu: libtorch.so: cannot open",),
+            "pip install --force-reinstall --no-deps torch==2.13.0+cpu"
+            " --extra-index-url https://download.pytorch.org/whl/cpu",
+        ),
+        # What is missing is another package's: --no-deps would leave it missing.
+        (
+            "",
+            CORE | {"numpy": Package("2.4.6", "No module named 'numpy_core'")},
+            "broken",
+            ("numpy 2.4.6: No module named 'numpy_core'",),
+            "pip install --force-reinstall numpy==2.4.6",
         ),
     ],
 )
+@pytest.mark.usefixtures("plain_lines")
 def test_an_extra_is_judged_by_what_is_installed(
     extra: str, packages: dict[str, Package], status: str, reasons: tuple[str, ...], repair: str
 ) -> None:
@@ -124,6 +149,7 @@ def better_repair(name: str, packages: dict[str, Package], driver: bool) -> str:
     return doctor._with_better_repair(name, check_extra(name, NEEDS, packages), packages, driver).repair
 
 
+@pytest.mark.usefixtures("plain_lines")
 def test_the_gpu_part_is_repaired_by_what_would_repair_it() -> None:
     gpu = {"onnxruntime-gpu": Package("1.31.1", None, "CUDA does not load")}
     cpu = {"onnxruntime": Package("1.31.1")}
@@ -138,12 +164,23 @@ def test_the_gpu_part_is_repaired_by_what_would_repair_it() -> None:
     assert better_repair("cpu", cpu, driver=True) == ""
 
 
+@pytest.mark.usefixtures("plain_lines")
 def test_windows_without_x_are_repaired_by_the_system_not_by_pip() -> None:
     problem = "libGL.so.1: cannot open shared object file: No such file or directory"
     packages = {name: Package("5.0.0.93", problem) for name in ("opencv-python", "opencv-python-headless")}
     assert "libgl1" in better_repair("gui", packages, driver=True)
     overwritten = {"opencv-python": Package("5.0.0.93", None, "it has no windows")}
-    assert better_repair("gui", overwritten, driver=True) == "pip install --force-reinstall --no-deps opencv-python"
+    line = "pip install --force-reinstall --no-deps opencv-python==5.0.0.93"
+    assert better_repair("gui", overwritten, driver=True) == line
+
+
+@pytest.mark.usefixtures("plain_lines")
+@pytest.mark.parametrize("names", [["opencv-python"], ["opencv-python-headless", "opencv-python"]])
+def test_a_core_without_x_gets_the_opencv_without_windows(names: list[str]) -> None:
+    problem = "libGL.so.1: cannot open shared object file: No such file or directory"
+    packages = {"numpy": Package("2.4.6")} | {name: Package("5.0.0.93", problem) for name in names}
+    line = f'pip uninstall -y {" ".join(names)} && pip install "ltsh-deploy"'
+    assert better_repair("", packages, driver=False) == line
 
 
 @pytest.mark.parametrize(
@@ -159,6 +196,7 @@ def test_two_opencvs_are_noticed(windows: str | None, said: str) -> None:
     assert any('"ltsh-deploy[gui]"' in line for line in notice["repair"])
 
 
+@pytest.mark.usefixtures("plain_lines")
 def test_two_onnxruntimes_are_noticed() -> None:
     packages = {name: Package("1.31.1", "overwritten") for name in ("onnxruntime", "onnxruntime-gpu")}
     notice = doctor.notices(packages)[0]
@@ -175,14 +213,17 @@ def test_a_checkout_that_is_not_installed_reads_its_own_setup_cfg(monkeypatch: p
         raise metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(metadata, "requires", not_installed)
-    monkeypatch.setattr(metadata, "version", not_installed)
+    monkeypatch.setattr(doctor, "is_installed", lambda: False)
+    monkeypatch.setattr(parts, "is_installed", lambda: False)
     found = requirements.read_requirements()
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg", encoding="utf-8")
     assert {r.extra for r in found} == {"", *config["options.extras_require"]}
     assert [r.name for r in found if not r.extra] == re.findall(r"^[\w-]+", config["options"]["install_requires"], re.M)
     assert all(r.minimum for r in found if not r.extra)
-    assert "runs from a checkout" in doctor.notices({})[0]["notice"]
+    (notice,) = doctor.notices({})
+    assert "runs from a checkout" in notice["notice"]
+    assert " install -e " in notice["repair"][0]
 
 
 @pytest.mark.parametrize(

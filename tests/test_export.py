@@ -24,14 +24,16 @@ from ltsh_deploy.cli.main import main
 from ltsh_deploy.descriptions import ModelDescription
 from ltsh_deploy.errors import ExportError, MissingPartError, UsageError
 from ltsh_deploy.export import to_onnx
-from ltsh_deploy.export.parity import MapParity, check_parity, largest_distance
+from ltsh_deploy.export.parity import MapParity, Parity, check_parity, largest_distance
 from ltsh_deploy.export.to_onnx import ExportReport, export_onnx, fold_batchnorm
 from ltsh_deploy.fields import Fields
 from ltsh_deploy.images import read_image
-from ltsh_deploy.networks import ImageNetwork, PoseNetwork, create_network
+from ltsh_deploy.networks import ImageNetwork, Maps, NetworkConfig, PoseNetwork, create_network
+from ltsh_deploy.parts import install_line
 from ltsh_deploy.poses import Poses
 from ltsh_deploy.runtimes import OnnxRuntime
 from ltsh_deploy.skeletons import COCO18, LTSH15, Skeleton
+from tests.colour_model import ARM, paint
 from tests.test_networks import TINY
 
 Image = npt.NDArray[np.uint8]
@@ -68,7 +70,7 @@ def save(path: Path, name: str) -> Path:
             for tensor, low in ((module.running_mean, -0.1), (module.running_var, 0.5), (module.bias, -0.2)):
                 assert tensor is not None
                 torch.nn.init.uniform_(tensor, low, low + 1, generator=generator)
-    save_checkpoint(path, network, Provenance("drawings", "Apache-2.0"))
+    save_checkpoint(path, network, Provenance("drawings", "Apache-2.0", "step 7"))
     return path
 
 
@@ -134,6 +136,7 @@ def test_file_keeps_the_contract(exported: Exported) -> None:
     assert description == report.description
     assert (description.skeleton, description.size) == (network.skeleton, (128, 96))
     assert (description.training_data, description.licence) == (provenance.training_data, "Apache-2.0")
+    assert json.loads(metadata["ltsh.notes"]) == provenance.notes == "step 7"
     # Nothing of the machine it was made on.
     assert not any(node.metadata_props or node.doc_string for node in model.graph.node)
     assert path.stat().st_size < 5e6
@@ -271,6 +274,62 @@ def test_parity_compares_poses_where_there_are_any(small: Exported, monkeypatch:
         check_parity(network, runtime, pictures(1))
 
 
+class ColourNetwork(PoseNetwork):
+    """Finds the painted arms of tests/colour_model.py, as that file's network does."""
+
+    name = "colour"
+
+    def __init__(self) -> None:
+        super().__init__(ARM, NetworkConfig(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)))
+        self.colours = torch.nn.Conv2d(3, 4, 1, bias=False)
+        with torch.no_grad():
+            self.colours.weight.zero_()
+            self.colours.weight[:3, :, 0, 0] = 1.5 * torch.eye(3) - 0.5
+
+    def forward(self, images: torch.Tensor) -> list[Maps]:
+        heatmaps = self.colours(torch.nn.functional.avg_pool2d(images, 8))
+        x, y = torch.ones_like(heatmaps[:, :1]), torch.zeros_like(heatmaps[:, :1])
+        return [(heatmaps, torch.cat([x, y, x, y], dim=1))]
+
+
+class Blind(Pretender):
+    """One that sees nobody: alone, in a batch, or never."""
+
+    def run(self, images: Image) -> list[Fields]:
+        fields = super().run(images)
+        if (self.fault == "alone" and len(images) == 1) or (self.fault == "together" and len(images) > 1):
+            return [Fields(np.zeros_like(f.heatmaps), f.pafs, f.stride) for f in fields]
+        return fields
+
+
+def colour_parity(fault: str) -> Parity:
+    described = {key: {"name": key} for key in ("heatmaps", "pafs")}
+    description = ModelDescription(skeleton=ARM, stride=8, size=(160, 120), input={"name": "image"}, **described)
+    network = ColourNetwork().eval()
+    picture = paint([(16, 24), (40, 72)])
+    return check_parity(network, Blind(network, description, fault), [picture, np.full_like(picture, 128)])
+
+
+def test_parity_compares_people_that_are_really_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    parity = colour_parity("")
+    assert (parity.poses, parity.to_dict()["poses_compared"]) == (2, 2)
+    assert parity.pose_distance < 1e-3
+    # The maps alone would tell too; here the poses have to.
+    monkeypatch.setattr(MapParity, "holds", True)
+    assert colour_parity("").poses == 2
+    for fault in ("alone", "together"):
+        with pytest.raises(ExportError, match="finds other people on picture 1: the checkpoint 2, the exported file 0"):
+            colour_parity(fault)
+
+
+def test_parity_looks_at_no_more_than_it_needs(small: Exported) -> None:
+    checkpoint, _, report = small
+    network, _ = load_checkpoint(checkpoint)
+    huge = report.description.model_copy(update={"size": (16384, 8192)})
+    parity = check_parity(network, Pretender(network, huge, ""), [np.zeros((40, 4000, 3), np.uint8)])
+    assert parity.sizes == ((864, 16),)
+
+
 def test_map_parity_is_never_met_by_nan() -> None:
     zeros = np.zeros((1, 2, 2))
     good = MapParity()
@@ -349,13 +408,67 @@ def test_nothing_is_written_when_the_exporter_or_parity_fails(
     assert list(tmp_path.iterdir()) == [output]
 
 
+def test_a_file_that_is_not_sound_onnx_is_never_written(
+    small: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint, path, _ = small
+
+    def unsound(network: PoseNetwork, opset: int) -> Any:
+        model = onnx.load(path)
+        # onnxruntime reads over it.
+        model.graph.node[3].name, model.graph.name = "", ""
+        return model
+
+    monkeypatch.setattr(to_onnx, "_convert", unsound)
+    with pytest.raises(ExportError, match=r"not sound ONNX: .*name"):
+        export_onnx(checkpoint, tmp_path / "net.onnx", images=pictures(1))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (MemoryError(), "out of memory"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory\nframe 1"), "can't allocate memory"),
+    ],
+)
+def test_comparing_that_fails_for_want_of_memory_leaves_nothing(
+    small: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, said: str
+) -> None:
+    checkpoint, path, _ = small
+
+    def failing(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(to_onnx, "_convert", lambda network, opset: onnx.load(path))
+    monkeypatch.setattr("ltsh_deploy.export.parity.check_parity", failing)
+    with pytest.raises(ExportError, match=f"could not be compared with the checkpoint .*{said}") as caught:
+        export_onnx(checkpoint, tmp_path / "net.onnx", images=pictures(1))
+    assert "--size" in caught.value.remedy
+    assert "\n" not in caught.value.message
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_usual_size_is_the_checkpoints_own(
+    small: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint, path, _ = small
+    network, provenance = load_checkpoint(checkpoint)
+    sized = tmp_path / "sized.safetensors"
+    save_checkpoint(sized, network, provenance, size=(96, 64))
+    monkeypatch.setattr(to_onnx, "_convert", lambda network, opset: onnx.load(path))
+    for size, expected in ((None, (96, 64)), ((64, 48), (64, 48))):
+        report = export_onnx(sized, tmp_path / "net.onnx", images=pictures(1), size=size, overwrite=True)
+        assert report.description.size == OnnxRuntime(tmp_path / "net.onnx").description.size == expected
+
+
 @pytest.mark.parametrize("module", ["torch", "onnx", "onnxscript", "onnxruntime"])
 def test_missing_packages_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str) -> None:
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(MissingPartError, match=f"needs {module}") as caught:
         export_onnx(tmp_path / "a.safetensors", tmp_path / "a.onnx", images=pictures(1))
-    extra = "cpu" if module == "onnxruntime" else "export"
-    assert caught.value.remedy == f'pip install "ltsh-deploy[{extra}]"'
+    extras = ("cpu", "gpu") if module == "onnxruntime" else ("export",)
+    assert caught.value.remedy == " or ".join(map(install_line, extras))
 
 
 def test_command_exports_and_reports(
@@ -384,6 +497,11 @@ def test_command_exports_and_reports(
     out, err = capfd.readouterr()
     assert "Parity with" in out
     assert "3 pictures drawn by this program" in out
+    # An untrained network finds nobody, and so its poses prove nothing.
+    assert report["parity"]["poses_compared"] == 0
+    assert "Poses: none were compared" in out
+    assert "warning: " in err
+    assert "no poses were compared" in err
     assert "Warning" not in err
 
 

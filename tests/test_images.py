@@ -17,9 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
+from ltsh_deploy.descriptions import RESIZE_RULE
 from ltsh_deploy.errors import ImageError, UsageError
 from ltsh_deploy.image_headers import JpegWalk, is_animated, read_header
-from ltsh_deploy.images import apply, check_image, place, read_image
+from ltsh_deploy.images import PADDING, apply, check_image, place, read_image
 
 # Four quarters of unlike colours: no rotation, mirror image or swap of channels looks like another.
 QUARTERS = np.zeros((48, 80, 3), np.uint8)
@@ -212,11 +213,29 @@ def test_paths_that_are_no_picture_files(path: str, tmp_path: Path) -> None:
         read_image(os.path.join(tmp_path, path))  # noqa: PTH118  (keeps the NUL)
 
 
+def test_the_written_rule_names_the_padding_that_is_used() -> None:
+    assert RESIZE_RULE.endswith(f"pad right and bottom with {PADDING}")
+
+
 def test_animations_are_recognised() -> None:
     frames = [Image.fromarray(np.full((8, 8, 3), level, np.uint8)) for level in (0, 128, 255)]
     for kind in ("GIF", "PNG"):
-        assert is_animated(encode(frames[0], kind, save_all=True, append_images=frames[1:], loop=0, duration=40))
-        assert not is_animated(encode(frames[0], kind))
+        animation = encode(frames[0], kind, save_all=True, append_images=frames[1:], loop=0, duration=40)
+        assert is_animated(io.BytesIO(animation))
+        assert not is_animated(io.BytesIO(encode(frames[0], kind)))
+    # A file that does not ask to be shown again and again is an animation all the same.
+    once = encode(frames[0], "GIF", save_all=True, append_images=frames[1:], duration=40)
+    assert b"NETSCAPE" not in once
+    assert is_animated(io.BytesIO(once))
+
+
+@given(st.integers(0, 400), st.integers(0, 255))
+def test_damaged_animations_are_looked_at_without_trouble(position: int, value: int) -> None:
+    frames = [Image.fromarray(np.full((8, 8, 3), level, np.uint8)) for level in (0, 128)]
+    data = bytearray(encode(frames[0], "GIF", save_all=True, append_images=frames[1:], duration=40))
+    data[position % len(data)] = value
+    is_animated(io.BytesIO(data))
+    is_animated(io.BytesIO(data[:position]))
 
 
 @settings(max_examples=40, deadline=None)

@@ -254,7 +254,7 @@ def test_more_peaks_than_the_limit_are_said_once(
         for _ in range(3):
             sink.write(dots)
     assert infer("dots.avi") == 0
-    assert capsys.readouterr().err.count("more than 64 peaks") == 1
+    assert capsys.readouterr().err.count("more than 60 peaks") == 1
 
 
 def test_nothing_is_imported_that_is_not_used(model: str, tmp_path: Path) -> None:

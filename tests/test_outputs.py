@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import csv
+import errno
+import io
 import json
 import os
 import signal
@@ -132,6 +134,76 @@ def test_a_failure_leaves_the_older_file(tmp_path: Path, form: str) -> None:
     assert only_entry(tmp_path).read_text() == "older"
 
 
+@pytest.mark.parametrize("form", ["jsonl", "coco", "csv"])
+def test_an_error_elsewhere_keeps_what_is_complete(tmp_path: Path, form: str) -> None:
+    def write_until(error: LtshError, images: int) -> None:
+        with PoseWriter(tmp_path / "out", form) as writer:
+            for i in range(images):
+                writer.write(frame_poses(f"{i}.jpg"))
+            raise error
+
+    (tmp_path / "out").write_text("older")
+    with pytest.raises(OutputError):
+        write_until(OutputError("the drawing could not be written"), 0)
+    assert only_entry(tmp_path).read_text() == "older", "nothing is no better than what was there"
+    for error in (OutputError("the drawing could not be written"), InputError("the source")):
+        with pytest.raises(type(error)):
+            write_until(error, 3)
+        text = only_entry(tmp_path).read_text()
+        assert len(json.loads(text)) == 3 if form == "coco" else text.count("\n") == (52 if form == "csv" else 3)
+
+
+def test_poses_that_could_not_be_written_leave_the_older_file(tmp_path: Path) -> None:
+    """On a full disk nobody knows what is there of the new file."""
+
+    class Full(io.BytesIO):
+        def write(self, data: object) -> int:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def write_until_full() -> None:
+        with PoseWriter(tmp_path / "out", live=True) as writer:
+            writer.write(frame_poses("1.jpg"))
+            assert writer._stream is not None
+            writer._stream.close()
+            writer._stream = Full()
+            writer.write(frame_poses("2.jpg"))
+
+    (tmp_path / "out").write_text("older")
+    with pytest.raises(OutputError, match="space"):
+        write_until_full()
+    assert only_entry(tmp_path).read_text() == "older"
+
+
+def test_what_the_run_reads_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sub").mkdir()
+    for name in ("model.onnx", "clip.mp4", "a_keypoints.json", "skeleton"):
+        (tmp_path / name).write_text("needed")
+    (tmp_path / "link").symlink_to("model.onnx")
+    (tmp_path / "hard").hardlink_to("model.onnx")
+    (tmp_path / "hard.mp4").hardlink_to("clip.mp4")
+    needed = ["rtsp://camera/1", "stdin", "nul\0", Path("model.onnx"), "clip.mp4", "a_keypoints.json", "skeleton"]
+    for target in ("model.onnx", "sub/../model.onnx", str(tmp_path / "model.onnx"), "link", "hard", "skeleton"):
+        with pytest.raises(UsageError, match=r"would replace (model\.onnx|skeleton)"):
+            PoseWriter(target, protected=needed)
+    with pytest.raises(UsageError, match=r"would replace clip\.mp4"):
+        DrawTarget("hard.mp4", [("a.avi", True)], needed)
+    write_some("./", "openpose", [frame_poses("a.jpg")], protected=needed)
+    assert (tmp_path / "a_keypoints.json").read_text() == "needed"
+    assert (tmp_path / "a_2_keypoints.json").exists()
+    (tmp_path / "clip.png").write_text("needed")
+    assert DrawTarget(".", [("sub/clip.png", False)], ["clip.png"]).path_for("sub/clip.png", False).name == "clip_2.png"
+    PoseWriter("-", protected=["-"])
+    PoseWriter("new.jsonl", protected=iter(needed))
+
+
+def test_empty_names_are_refused() -> None:
+    with pytest.raises(UsageError, match="no file was named"):
+        PoseWriter("")
+    with pytest.raises(UsageError, match="no place was named"):
+        DrawTarget("", [("a.jpg", False)])
+
+
 def test_the_older_file_is_there_until_the_new_one_is_whole(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("older")
     with PoseWriter(tmp_path / "out", live=True) as writer:
@@ -189,11 +261,18 @@ def test_bad_targets_are_refused_at_the_start(tmp_path: Path, name: str, form: s
     assert (tmp_path / "photo.jpg").read_text() == "older"
 
 
-def test_coco_says_when_two_pictures_have_one_number(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    write_some(tmp_path / "o", "coco", [frame_poses("x/1.jpg"), frame_poses("v.avi", 1), frame_poses("x/1.jpg")])
+def test_coco_says_once_for_each_two_sources_when_ids_are_the_same(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    frames = [frame_poses("x/1.jpg"), frame_poses("y/2.jpg"), frame_poses("x/1.jpg"), frame_poses("x/a.jpg")]
+    write_some(tmp_path / "o", "coco", [*frames, frame_poses("v.avi", 3)])
     assert not caplog.records
-    write_some(tmp_path / "o", "coco", [frame_poses("x/1.jpg"), frame_poses("y/1.jpg")])
-    assert "x/1.jpg and y/1.jpg" in caplog.text
+    write_some(tmp_path / "o", "coco", [*frames, frame_poses("z/1.jpg"), *(frame_poses("v.avi", i) for i in range(9))])
+    pairs = ["x/1.jpg and z/1.jpg", "x/1.jpg and v.avi", "y/2.jpg and v.avi"]
+    assert [next(pair for pair in pairs if pair in record.message) for record in caplog.records] == pairs
+    caplog.clear()
+    write_some(tmp_path / "o", "coco", [frame_poses(name, i) for name in ("v.avi", "w.avi") for i in range(9)])
+    assert [record.message.partition(" have")[0] for record in caplog.records] == ["v.avi and w.avi"]
 
 
 def test_ctrl_c_in_a_real_process(tmp_path: Path) -> None:
@@ -268,6 +347,12 @@ def test_whole_file_names_the_folder_that_is_missing(tmp_path: Path) -> None:
         WholeFile(tmp_path / "absent" / "a")
 
 
+def test_a_link_to_nowhere_is_told_by_the_folder_it_leads_to(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("absent/a")
+    with pytest.raises(OutputError, match=f"no folder {tmp_path}/absent"):
+        WholeFile(tmp_path / "link")
+
+
 def draw_names(folder: Path, *sources: tuple[str, bool]) -> list[str]:
     target = DrawTarget(folder, sources)
     return [target.path_for(source, moves).relative_to(folder).as_posix() for source, moves in sources]
@@ -281,9 +366,9 @@ def test_drawings_in_a_folder(tmp_path: Path) -> None:
         ("x/a.png", False),
         ("x/a.bmp", False),
         ("v.avi", True),
-        ("0", True),
+        ("camera 0", True),
         ("rtsp://u:p@host/live?x=1", True),
-        ("-", False),
+        ("stdin", False),
         ("z/a_2.jpg", False),
     )
     assert names == [
@@ -345,6 +430,9 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="file"):
         DrawTarget(tmp_path / "file" / "sub", [("a.png", False)])
+    for target in (tmp_path / "file", os.devnull):
+        with pytest.raises(OutputError, match="is not a folder"):
+            DrawTarget(target, [("a.png", False)])
 
 
 def test_the_documents_samples_are_what_is_read() -> None:

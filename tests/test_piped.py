@@ -62,6 +62,7 @@ def test_one_picture(kind: str) -> None:
     stream = io.BytesIO()
     Image.fromarray(np.full((4, 5, 3), 90, np.uint8)).save(stream, kind)
     source = StandardInput(io.BytesIO(stream.getvalue()))
+    assert source.kind is None, "not before something was read"
     (frame,) = source
     assert (frame.kind, frame.source, frame.index, frame.time_s) == ("image", "stdin", 0, None)
     assert (source.kind, source.frames, source.size) == ("image", 1, (5, 4))
@@ -147,7 +148,7 @@ def test_no_more_than_one_frame_is_held(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_endless_input_without_frames_ends_in_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(piped, "_MAX_GAP", 100_000)
-    monkeypatch.setattr(piped, "_MAX_PICTURE", 100_000)
+    monkeypatch.setattr(piped, "MAX_STREAMED_BYTES", 100_000)
 
     class Endless(io.RawIOBase):
         def __init__(self, head: bytes, body: bytes) -> None:

@@ -208,8 +208,10 @@ def test_scores_that_are_not_numbers_are_refused(writer: Any, where: str) -> Non
     [
         ("photos/a b.jpg", "a b"),
         ("archive.tar.gz", "archive.tar"),
-        ("-", "stdin"),
-        ("0", "camera_0"),
+        ("stdin", "stdin"),
+        ("camera 0", "camera_0"),
+        ("photos/123", "123"),
+        ("123", "123"),
         ("rtsp://user:secret@10.0.0.1:554/live/ch1?token=x", "ch1"),
         ("rtsp://user:secret@10.0.0.1:554", "10.0.0.1_554"),
         ("http://host.org/v.mp4#t=3", "v"),

@@ -19,13 +19,16 @@ import torch
 
 from ltsh_deploy.checkpoints import save_checkpoint
 from ltsh_deploy.decode import decode_fields
+from ltsh_deploy.descriptions import ModelDescription
 from ltsh_deploy.errors import DeviceError, ExitCode, LtshError, MissingPartError, ModelFileError, UsageError
 from ltsh_deploy.images import apply, place, read_image
+from ltsh_deploy.model_tensors import fields_from_tensors
 from ltsh_deploy.networks import NETWORKS, ImageNetwork, create_network
+from ltsh_deploy.parts import install_line, replace_line
 from ltsh_deploy.runtimes import OnnxRuntime, Runtime, TorchRuntime, open_runtime
 from ltsh_deploy.skeletons import COCO18, LTSH15
 from tests.test_networks import TINY
-from tests.tiny_onnx import described, foretold, metadata, write_model
+from tests.tiny_onnx import WEIGHTS, described, foretold, metadata, write_model
 
 Image = npt.NDArray[np.uint8]
 
@@ -64,6 +67,8 @@ def open_tiny(folder: Path, changes: dict[str, Any] | None = None, **model: Any)
         {"dtype": "uint8"},
         {"dtype": "float32"},
         {"dtype": "float32", "scale": 1 / 255, "mean": (0.5, 0.4, 0.3), "std": (0.2, 0.25, 0.3)},
+        {"dtype": "float16"},
+        {"dtype": "float16", "scale": 1 / 255, "mean": (0.5, 0.4, 0.3), "std": (0.2, 0.25, 0.3)},
     ],
 )
 def test_every_layout_order_of_colours_and_scale(
@@ -83,9 +88,14 @@ def test_every_layout_order_of_colours_and_scale(
     for fields, image in zip(results, images, strict=True):
         ordered = image if colour == "RGB" else image[:, :, ::-1]
         expected = foretold((ordered * scaling.get("scale", 1.0) - mean) / std)
-        largest = np.abs(expected).max()
-        np.testing.assert_allclose(fields.heatmaps, expected[[2, 0, 1]], atol=1e-6 * largest)
-        np.testing.assert_allclose(fields.pafs, expected[[4, 3]], atol=1e-6 * largest)
+        # Half precision rounds each normalised pixel by at most 2**-11 of itself; a cell's mean is off by no more.
+        error = np.abs(expected).max() * 1e-6
+        if scaling == {"dtype": "float16"}:
+            assert np.array_equal(np.float16(image), image)
+        elif scaling["dtype"] == "float16":
+            error = 2.0**-11 * np.abs(WEIGHTS).sum(axis=1).max() * np.abs((ordered / 255 - mean) / std).max()
+        np.testing.assert_allclose(fields.heatmaps, expected[[2, 0, 1]], atol=error)
+        np.testing.assert_allclose(fields.pafs, expected[[4, 3]], atol=error)
         assert fields.stride == 8
         for maps in (fields.heatmaps, fields.pafs):
             assert maps.dtype == np.float32
@@ -156,27 +166,93 @@ def test_files_that_contradict_their_description_are_refused_at_once(
 @pytest.mark.parametrize(
     ("changes", "model", "message"),
     [
+        ({}, {"maps_layout": "NHWC"}, "output 'heatmaps' has shape .* does not fit NCHW"),
+        ({}, {"maps_layout": "NHWC", "shape": ("N", 48, 64)}, "output 'heatmaps' has shape .* does not fit NCHW"),
+        ({}, {"stride": 4, "shape": ("N", 48, 64)}, "output 'heatmaps' has shape .* does not fit NCHW and stride 8"),
+        ({"heatmaps": {"name": "both"}}, {}, "'both' has 5 channels, but skeleton arm needs 2 or 3 heatmaps"),
+        ({"pafs": {"name": "both"}}, {}, "'both' has 5 channels, but skeleton arm needs 2 pafs"),
         (
-            {"stride": 4},
+            {"heatmaps": {"name": "pafs"}, "pafs": {"name": "heatmaps"}},
             {},
-            "output 'heatmaps' has shape .* stride 4 need floats for 3 images of 6 rows",
+            "'heatmaps' has 3 channels, but skeleton arm needs 2 pafs",
         ),
-        ({}, {"stride": 4}, "output 'heatmaps' has shape"),
-        ({}, {"maps_layout": "NHWC"}, "output 'heatmaps' has shape .* layout NCHW"),
-        ({"heatmaps": {"name": "both"}}, {}, "has 5 channels, but skeleton arm needs 2 or 3 heatmaps"),
-        ({"pafs": {"name": "both"}}, {}, "has 5 channels, but skeleton arm needs 2 pafs"),
-        ({"pafs": {"name": "both", "channels": (4, 5)}}, {}, "has 5 channels, so there is no channel 5"),
+        ({"pafs": {"name": "both", "channels": (4, 5)}}, {}, "'both' has 5 channels, so there is no channel 5"),
         ({"skeleton": LTSH15}, {}, "has 3 channels, but skeleton ltsh15 needs 15 or 16 heatmaps"),
-        ({}, {"maps_dtype": "uint8"}, "of uint8; layout NCHW"),
+        ({}, {"maps_dtype": "uint8"}, r"output 'heatmaps' is tensor\(uint8\) .* floats of 4 dimensions"),
     ],
 )
-def test_maps_that_contradict_the_description_are_refused(
-    tmp_path: Path, images: Image, changes: dict[str, Any], model: dict[str, Any], message: str
+def test_outputs_that_contradict_the_description_are_refused_at_once(
+    tmp_path: Path, changes: dict[str, Any], model: dict[str, Any], message: str
 ) -> None:
-    runtime = open_tiny(tmp_path, changes, **model)
     with pytest.raises(ModelFileError, match=message) as caught:
-        runtime.run(images)
+        open_tiny(tmp_path, changes, **model)
     assert "tiny.onnx" in caught.value.message
+    assert "Correct " in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("changes", "heatmaps", "pafs", "message"),
+    [
+        ({"stride": 4}, (1, 3, 3, 5), (1, 2, 3, 5), "stride 4 need floats for 1 images of 6 rows and 10 columns"),
+        ({}, (1, 3, 5, 3), (1, 2, 3, 5), r"'heatmaps' has shape \[1, 3, 5, 3\] .* layout NCHW"),
+        ({}, (2, 3, 3, 5), (2, 2, 3, 5), "need floats for 1 images"),
+        ({}, (3, 3, 5), (2, 3, 5), "need floats"),
+        ({}, (1, 4, 3, 5), (1, 2, 3, 5), "'heatmaps' has 4 channels, but skeleton arm needs 2 or 3 heatmaps"),
+        ({}, (1, 3, 3, 5), (1, 3, 3, 5), "'pafs' has 3 channels, but skeleton arm needs 2 pafs"),
+        ({"pafs": {"name": "pafs", "channels": (1, 2)}}, (1, 3, 3, 5), (1, 2, 3, 5), "there is no channel 2"),
+    ],
+)
+def test_maps_that_no_file_declared_are_held_to_the_description_too(
+    changes: dict[str, Any], heatmaps: tuple[int, ...], pafs: tuple[int, ...], message: str
+) -> None:
+    description = ModelDescription(**described(**changes))
+    tensors = {"heatmaps": np.zeros(heatmaps, np.float32), "pafs": np.zeros(pafs, np.float32)}
+    with pytest.raises(ModelFileError, match=message) as caught:
+        fields_from_tensors(tensors, description, (1, 24, 40), Path("tiny.onnx"))
+    assert "tiny.onnx" in caught.value.message
+    whole = {"heatmaps": np.zeros((1, 3, 3, 5), np.uint8), "pafs": np.zeros((1, 2, 3, 5), np.float32)}
+    with pytest.raises(ModelFileError, match="of uint8"):
+        fields_from_tensors(whole, ModelDescription(**described()), (1, 24, 40), Path("tiny.onnx"))
+
+
+def test_channels_that_nothing_uses_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    changes = {"heatmaps": {"name": "both", "channels": (0, 1)}, "pafs": {"name": "both", "channels": (3, 4)}}
+    open_tiny(tmp_path, changes)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{tmp_path / 'tiny.onnx'}: of output 'both', the description uses all but channels [2]"
+    ]
+    caplog.clear()
+    open_tiny(tmp_path)
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(("dtype", "shape"), [("int64", [1, 8, 8, 3]), ("float32", [1, 3]), ("float64", [1, 8, 8, 3])])
+def test_inputs_that_no_picture_fits_are_refused_before_a_description_is_asked_for(
+    tmp_path: Path, dtype: str, shape: list[int]
+) -> None:
+    kind = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    values = [onnx.helper.make_tensor_value_info(name, kind, shape) for name in ("first", "second")]
+    for inputs, message in (([values[0]], "input 'first' is tensor"), (values, "takes 2 inputs")):
+        nodes = [onnx.helper.make_node("Identity", [i.name], [f"{i.name}_out"]) for i in inputs]
+        outputs = [onnx.helper.make_tensor_value_info(f"{i.name}_out", kind, shape) for i in inputs]
+        graph = onnx.helper.make_graph(nodes, "other", inputs, outputs)
+        model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 19)])
+        model.ir_version = 9
+        (tmp_path / "other.onnx").write_bytes(model.SerializeToString())
+        with pytest.raises(ModelFileError, match=message) as caught:
+            open_runtime(tmp_path / "other.onnx")
+        assert "SKELETON" not in caught.value.remedy
+
+
+def test_weights_in_a_second_file_that_is_missing_are_named(tmp_path: Path) -> None:
+    model = onnx.load(write_model(tmp_path / "whole.onnx", metadata=metadata()))
+    path = tmp_path / "tiny.onnx"
+    onnx.save(model, path, save_as_external_data=True, location="tiny.data", size_threshold=0)
+    open_runtime(path).close()
+    (tmp_path / "tiny.data").unlink()
+    with pytest.raises(ModelFileError, match=r"keeps its weights in a second file, tiny\.data, which is not") as caught:
+        open_runtime(path)
+    assert str(tmp_path) in caught.value.remedy
 
 
 @pytest.fixture(params=["onnx", "torch"])
@@ -343,7 +419,7 @@ def test_cuda_is_never_replaced_in_silence(
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
     with pytest.raises(DeviceError, match="the one without CUDA") as caught:
         open_runtime(path, device="cuda:1")
-    assert 'pip install "ltsh-deploy[gpu]"' in caught.value.remedy
+    assert caught.value.remedy == replace_line(["onnxruntime", "onnxruntime-gpu"], "gpu")
     # ... and in onnxruntime-gpu where CUDA's libraries are missing: it is listed, and does not load.
     both = ["CUDAExecutionProvider", "CPUExecutionProvider"]
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: both)
@@ -371,6 +447,53 @@ def test_cuda_is_never_replaced_in_silence(
     assert capfd.readouterr() == ("", "")
 
 
+def test_cuda_is_asked_for_without_tf32_and_with_its_libraries_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_model(tmp_path / "tiny.onnx", metadata=metadata())
+    both = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    calls: list[object] = []
+    opened = onnxruntime.InferenceSession
+
+    class OnCuda:
+        def __init__(self, *arguments: Any, providers: list[Any], **options: Any) -> None:
+            calls.append(providers)
+            self._session = opened(*arguments, providers=["CPUExecutionProvider"], **options)
+
+        def get_providers(self) -> list[str]:
+            return both
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._session, name)
+
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: both)
+    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: calls.append("preload_dlls"), raising=False)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", OnCuda)
+    assert open_runtime(path, device="cuda:1").device == "cuda:1"
+    options = {"device_id": "1", "use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}
+    assert calls == ["preload_dlls", [("CUDAExecutionProvider", options), "CPUExecutionProvider"]]
+    assert open_runtime(path).device == "cuda:0"
+    calls.clear()
+    open_runtime(path, device="cpu")
+    assert calls == [["CPUExecutionProvider"]]
+
+
+def test_torch_runs_without_tf32(checkpoint: Path, images: Image, monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime = TorchRuntime(checkpoint, device="cpu")
+    assert runtime._network is not None
+    forward, seen = runtime._network.forward, []
+
+    def looking(image: torch.Tensor) -> Any:
+        seen.append((torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32))
+        return forward(image)
+
+    monkeypatch.setattr(runtime._network, "forward", looking)
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=True):
+        runtime.run(images)
+        assert torch.backends.cudnn.allow_tf32
+    assert seen == [(False, False)]
+
+
 def test_onnxruntime_does_not_talk(tmp_path: Path, images: Image, capfd: pytest.CaptureFixture[str]) -> None:
     model = onnx.load(write_model(tmp_path / "tiny.onnx", metadata=metadata()))
     # onnxruntime warns of weights that nothing uses.
@@ -387,7 +510,7 @@ def test_missing_onnxruntime_is_named_with_the_line_that_installs_it(
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(MissingPartError, match="needs onnxruntime") as caught:
         open_runtime(path)
-    assert 'pip install "ltsh-deploy[cpu]"' in caught.value.remedy
+    assert caught.value.remedy == f"{install_line('cpu')} or {install_line('gpu')}"
     assert caught.value.exit_code == ExitCode.MISSING_PART
 
 

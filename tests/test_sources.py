@@ -75,7 +75,7 @@ def test_arguments_keep_their_order(folder: Path) -> None:
     assert [type(source) for source in found] == [
         ImageFile, VideoFile, LiveSource, StandardInput, ImageFile, LiveSource,
     ]  # fmt: skip
-    assert [source.kind for source in found] == ["image", "video", "live", "video", "image", "live"]
+    assert [source.kind for source in found] == ["image", "video", "live", None, "image", "live"]
 
 
 def test_what_a_file_holds_counts_more_than_its_name(tmp_path: Path) -> None:
@@ -126,6 +126,27 @@ def test_animations_are_videos(tmp_path: Path) -> None:
     found = open_sources([tmp_path])
     assert [source.kind for source in found] == ["video", "video", "image", "image"]
     assert [len(list(source)) for source in found] == [3, 3, 1, 1]
+
+
+def test_every_frame_of_an_animation_that_is_shown_once(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (4, 90, 90, 3), dtype=np.uint8)
+    frames = [Image.fromarray(image) for image in noise]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:], duration=100)
+    (source,) = open_sources([tmp_path / "a.gif"])
+    assert (source.kind, len(list(source))) == ("video", 4)
+
+
+def test_a_file_of_no_known_kind_could_have_been_a_picture_or_a_video(tmp_path: Path) -> None:
+    (tmp_path / "raw.h264").write_bytes(b"\0\0\0\x01\x67" + b"abc" * 200)
+    with pytest.raises(SourceError, match="neither a picture nor a video") as caught:
+        open_sources([tmp_path / "raw.h264"])
+    assert "ffmpeg" in caught.value.remedy
+
+
+def test_a_video_that_a_server_refuses_is_not_told_to_be_converted() -> None:
+    with pytest.raises(SourceError, match="nothing answers") as caught:
+        list(open_sources(["http://127.0.0.1:9/clip.mp4"])[0])
+    assert "ffmpeg" not in caught.value.remedy
 
 
 @pytest.mark.parametrize(

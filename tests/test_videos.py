@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import struct
 import subprocess
 import sys
@@ -60,13 +61,18 @@ def test_every_frame_once_in_order(suffix: str, code: str, tmp_path: Path) -> No
     assert len(list(source)) == 40
 
 
-def test_rotated_video_is_turned_upright(tmp_path: Path) -> None:
-    path = write_video(tmp_path / "a.mp4", "mp4v")
+def turn_clockwise(path: Path) -> None:
+    """Make a movie 48 pixels high say that it was taken with the camera on its side."""
     data = bytearray(path.read_bytes())
     matrix = data.find(b"tkhd") + 4 + 40
     assert struct.unpack_from(">i", data, matrix) == (1 << 16,)
     data[matrix : matrix + 36] = struct.pack(">9i", 0, 1 << 16, 0, -(1 << 16), 0, 0, 48 << 16, 0, 1 << 30)
     path.write_bytes(data)
+
+
+def test_rotated_video_is_turned_upright(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mp4", "mp4v")
+    turn_clockwise(path)
     source = VideoFile(str(path))
     frames = list(source)
     assert source.size == (48, 64)
@@ -74,6 +80,25 @@ def test_rotated_video_is_turned_upright(tmp_path: Path) -> None:
     # Turned clockwise, what was the upper right corner is the lower right one.
     assert frames[0].image[50, 40].argmax() == 0
     assert frames[0].image[50, 6].argmax() == 2
+
+
+def test_pixels_that_are_not_square_are_told(tmp_path: Path) -> None:
+    program = shutil.which("ffmpeg")
+    if program is None:
+        pytest.skip("needs the ffmpeg program")
+    path = tmp_path / "a.mp4"
+    made = ["-f", "lavfi", "-i", "testsrc=size=64x48:duration=0.2", "-vf", "setsar=4/3", "-c:v", "mpeg4", str(path)]
+    subprocess.run([program, "-loglevel", "error", *made], check=True, stdin=subprocess.DEVNULL)
+    source = VideoFile(str(path))
+    assert source.pixel_aspect is None
+    list(source)
+    assert source.pixel_aspect == (4, 3)
+    turn_clockwise(path)
+    list(source)
+    assert (source.size, source.pixel_aspect) == ((48, 64), (3, 4))
+    square = VideoFile(str(write_video(tmp_path / "b.mp4", "mp4v", 3)))
+    list(square)
+    assert square.pixel_aspect is None
 
 
 @pytest.mark.parametrize(("suffix", "code"), [("avi", "MJPG"), ("mkv", "mp4v"), ("webm", "VP80")])
@@ -176,8 +201,9 @@ def test_names_that_mean_something_to_decoders(tmp_path: Path, monkeypatch: pyte
 def test_names_that_are_not_utf8_are_an_error(tmp_path: Path) -> None:
     """OpenCV 5.0 would crash."""
     path = write_video(tmp_path / "a.avi", "MJPG", 3).rename(tmp_path / os.fsdecode(b"\xff.avi"))
-    with pytest.raises(SourceError, match="rename"):
+    with pytest.raises(SourceError, match="rename") as caught:
         list(VideoFile(str(path)))
+    assert str(path) in caught.value.message, "as it stands, so that nobody needs to name it once more"
 
 
 def test_container_headers_that_lie_do_no_harm(tmp_path: Path) -> None:

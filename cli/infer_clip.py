@@ -1,0 +1,105 @@
+"""What ``ltsh infer`` keeps about one video, camera or stream while it is looked at."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ltsh_deploy.errors import LtshError
+from ltsh_deploy.frames import Frame, Source
+from ltsh_deploy.images import Image
+from ltsh_deploy.inference import OnError
+from ltsh_deploy.outputs import DrawTarget
+from ltsh_deploy.poses import Poses
+from ltsh_deploy.streams import LatencyMeter, LiveSource
+from ltsh_deploy.tracking import Tracker, TrackerConfig
+from ltsh_deploy.video_sink import VideoSink
+
+__all__ = ["Clip"]
+
+# Frames a second of a stream that does not say how many it has.
+_USUAL_RATE = 25.0
+
+
+class Clip:
+    """One source that moves: its people's ids, its drawn video, its counts.
+
+    Args:
+        source: of which a frame was read, so that its rate is known.
+        tracking: how people are followed; None leaves them without ids.
+    """
+
+    def __init__(self, source: Source, tracking: TrackerConfig | None) -> None:
+        self.source = source
+        self.rate = source.rate or _USUAL_RATE
+        self.tracker = None if tracking is None else Tracker(tracking)
+        self.video: VideoSink | None = None
+        self.latency = LatencyMeter()
+        self.frames = self.people = 0
+        self.begin = time.perf_counter()
+
+    @contextmanager
+    def drawing(self, target: DrawTarget, fail: OnError) -> Iterator[None]:
+        """While this context is entered, frames are drawn into a video, with the sound of a source that is a file.
+
+        What goes wrong with the video itself is told to ``fail``, and the poses go on without it.
+        """
+        path = target.path_for(self.source.name, moves=True)
+        try:
+            self.video = VideoSink(path, self.rate, self.source.name, self.source.pixel_aspect)
+        except LtshError as error:
+            fail(self.source.name, error)
+        try:
+            yield
+        except BaseException as error:
+            self._end_video(error)
+            raise
+        try:
+            self._end_video(None)
+        except LtshError as error:
+            fail(self.source.name, error)
+
+    def _end_video(self, error: BaseException | None) -> None:
+        video, self.video = self.video, None
+        if video is not None:
+            video.__exit__(None if error is None else type(error), error, None)
+
+    def take(self, frame: Frame, poses: Poses) -> Poses:
+        """Count a frame and give its people their ids, where they are tracked."""
+        if self.tracker is not None:
+            time_s = frame.index / self.rate if frame.time_s is None else frame.time_s
+            poses = self.tracker.update(poses, time_s)
+        self.latency.add(frame.captured_at)
+        self.frames += 1
+        self.people += len(poses)
+        return poses
+
+    def draw(self, frame: Frame, drawn: Image) -> None:
+        """Add a drawn frame to the video; a video that fails is given up, and no more frames go into it."""
+        if self.video is None:
+            return
+        try:
+            self.video.write(drawn, frame.time_s)
+        except LtshError as error:
+            self._end_video(error)
+            raise
+
+    def summary(self) -> str:
+        """One line: frames, people, frames a second."""
+        seconds = time.perf_counter() - self.begin
+        mean = self.people / max(self.frames, 1)
+        return (
+            f"{self.source.name}: {self.frames} frames, {mean:.1f} people a frame, "
+            f"{self.frames / max(seconds, 1e-9):.1f} frames/s"
+        )
+
+    def live_report(self) -> list[str]:
+        """How far results lag behind a camera or stream, and what was passed over."""
+        if not isinstance(self.source, LiveSource):
+            return []
+        times = ", ".join(f"{name} {value:.0f} ms" for name, value in self.latency.percentiles().items())
+        return [
+            f"{self.source.name}: capture to result {times}; {self.source.dropped} frames passed over, "
+            f"{self.source.reconnects} reconnects"
+        ]

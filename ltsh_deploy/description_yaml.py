@@ -1,0 +1,58 @@
+"""Model descriptions as they are written by hand: YAML in which every key stands once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ltsh_deploy.errors import ModelFileError, SkeletonError
+from ltsh_deploy.skeletons import SKELETONS, Skeleton, load_skeleton
+
+__all__ = ["read_description", "read_skeleton"]
+
+
+def read_description(path: Path) -> tuple[dict[str, Any], list[str] | None]:
+    """The keys of a description, and the SHA-256 of the files it is of, where it says so.
+
+    Raises:
+        ModelFileError: naming the file.
+    """
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+            seen = set()
+            for key, _ in node.value:
+                if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                    line = key.start_mark.line + 1
+                    raise ModelFileError(f"{path}: line {line}: the key {key.value!r} is there twice", "Keep one.")
+                seen.add(key.value if isinstance(key, yaml.ScalarNode) else id(key))
+            return super().construct_mapping(node, deep)
+
+    try:
+        # The loader is SafeLoader but for the check above.
+        data = yaml.load(path.read_text(encoding="utf-8"), Loader)
+    except OSError as error:
+        raise ModelFileError(f"{path}: cannot be read ({error.strerror})") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ModelFileError(f"{path}: not valid YAML: {error}") from None
+    if not isinstance(data, dict) or not all(isinstance(key, str) for key in data):
+        raise ModelFileError(f"{path}: a model description is a mapping with 'skeleton', 'input', 'heatmaps', 'pafs'")
+    digests = data.pop("sha256", None)
+    if digests is not None and not isinstance(digests, list):
+        raise ModelFileError(f"{path}: sha256: must be a list")
+    return data, digests
+
+
+def read_skeleton(value: object, path: Path) -> Skeleton:
+    """What stands under ``skeleton``: a built-in name, the path of a file relative to this one, or a mapping.
+
+    Raises:
+        SkeletonError: naming the file.
+    """
+    if not isinstance(value, str):
+        return Skeleton.from_dict(value, where=f"{path}: skeleton")
+    try:
+        return load_skeleton(value if value.lower() in SKELETONS else path.parent / value)
+    except SkeletonError as error:
+        raise SkeletonError(f"{path}: skeleton: {error.message}", error.remedy) from None
