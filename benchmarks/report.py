@@ -46,14 +46,12 @@ def machine() -> str:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A Markdown table; floats with two significant decimals at least."""
+    """A Markdown table; floats with one decimal from 1 on, else two digits, and 0 below a hundred-thousandth."""
 
     def text(value: object) -> str:
-        return (
-            f"{value:.3g}"
-            if isinstance(value, float) and abs(value) < 1
-            else (f"{value:.1f}" if isinstance(value, float) else str(value))
-        )
+        if not isinstance(value, float):
+            return str(value)
+        return f"{value:.1f}" if abs(value) >= 1 else f"{value:.2g}" if abs(value) >= 1e-5 else "0"
 
     lines = [list(header), ["---"] * len(header), *[[text(v) for v in row] for row in rows]]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
