@@ -23,6 +23,8 @@ __all__ = ["COMMANDS", "cli", "main"]
 COMMANDS = {
     "infer": ("ltsh_deploy.cli.infer", "Find people's poses in pictures, videos and cameras."),
     "export": ("ltsh_deploy.cli.export", "Turn a CHECKPOINT (.safetensors) into a model file to deploy."),
+    "train": ("ltsh_deploy.cli.train", "Train a network as CONFIG (a YAML file) says."),
+    "data": ("ltsh_deploy.cli.data", "Check a data set, and show what is in it."),
     "doctor": ("ltsh_deploy.cli.doctor", "Report versions, devices and which optional parts work."),
 }
 
@@ -37,8 +39,9 @@ class _LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = importlib.import_module(COMMANDS[cmd_name][0]).command
-        taken = {flag for parameter in command.params for flag in parameter.opts}
-        command.params.extend(o for o in _verbosity_options() if taken.isdisjoint(o.opts))
+        for each in (command, *getattr(command, "commands", {}).values()):
+            taken = {flag for parameter in each.params for flag in parameter.opts}
+            each.params.extend(o for o in _verbosity_options() if taken.isdisjoint(o.opts))
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

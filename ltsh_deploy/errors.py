@@ -21,6 +21,7 @@ __all__ = [
     "OutputError",
     "SkeletonError",
     "SourceError",
+    "TrainingError",
     "UsageError",
 ]
 
@@ -96,6 +97,10 @@ class OutputError(LtshError):
 
 class ExportError(LtshError):
     """An export that failed or could not prove parity."""
+
+
+class TrainingError(LtshError):
+    """A training run that cannot go on, such as one whose loss is no longer a number."""
 
 
 class MissingPartError(LtshError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
@@ -59,7 +60,7 @@ def _checked(name: str, default: Any, value: Any) -> Any:
     raise UsageError(f"network configuration: {name} must be a number of ordinary size, got {value!r}")
 
 
-class PoseNetwork(nn.Module):
+class PoseNetwork(nn.Module, ABC):
     """What every network has.
 
     Attributes:
@@ -82,9 +83,9 @@ class PoseNetwork(nn.Module):
         self.num_heatmaps = skeleton.num_joints + 1
         self.num_pafs = 2 * skeleton.num_limbs
 
+    @abstractmethod
     def forward(self, images: Tensor) -> list[Maps]:
         """[N, 3, H, W] normalised to the maps of every stage, the last stage last."""
-        raise NotImplementedError
 
 
 class MapHead(nn.Conv2d):
@@ -113,6 +114,9 @@ class ImageNetwork(nn.Module):
 
     def forward(self, image: Tensor) -> Maps:
         """uint8 [N, H, W, 3] RGB to heat maps [N, J + 1, h, w] and PAFs [N, 2L, h, w]."""
-        x = image.to(self.scale.dtype).permute(0, 3, 1, 2)
-        maps: list[Maps] = self.network(x * self.scale + self.offset)
+        maps: list[Maps] = self.network(self.normalise(image))
         return maps[-1]
+
+    def normalise(self, image: Tensor) -> Tensor:
+        """uint8 [N, H, W, 3] RGB to what the network takes, [N, 3, H, W]; on the CPU it lies channels-last already."""
+        return image.to(self.scale.dtype).permute(0, 3, 1, 2) * self.scale + self.offset

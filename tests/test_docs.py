@@ -47,8 +47,13 @@ def commands() -> dict[str, click.Command]:
 def options_of(name: str) -> set[str]:
     """A command's options as they are typed, without those that every command has."""
     shared = set() if name == "" else options_of("")
+    parts = (commands()[name], *(getattr(commands()[name], "commands", {}).values() if name else ()))
     found = {
-        flag for p in commands()[name].params if isinstance(p, click.Option) for flag in (*p.opts, *p.secondary_opts)
+        flag
+        for part in parts
+        for p in part.params
+        if isinstance(p, click.Option)
+        for flag in (*p.opts, *p.secondary_opts)
     }
     return (found | {"--help", "-h"} if name == "" else found) - shared
 

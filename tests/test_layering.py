@@ -34,6 +34,8 @@ SPECIAL = {
     "ltsh_deploy.descriptions": {"pydantic"},
     "ltsh_deploy.network_base": {"torch"},
     "ltsh_deploy.networks": {"torch"},
+    "ltsh_deploy.train.config": {"pydantic"},
+    "ltsh_deploy.train.teacher_config": {"pydantic"},
 }
 #: The door to the command line: ``python -m ltsh_deploy``.
 DOORS = {"ltsh_deploy.__main__"}

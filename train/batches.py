@@ -1,0 +1,204 @@
+"""Batches of crops, made by threads ahead of time.
+
+Nothing here has a state: sample ``i`` of step ``t`` is drawn and augmented with a generator seeded by (seed, t, i), so
+that a resumed run goes on bit for bit and the number of workers changes nothing. Workers are threads, since decoding
+and warping are OpenCV's, which lets other threads run.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ltsh_deploy.errors import InputError
+from ltsh_deploy.train.augment import draw_warp
+from ltsh_deploy.train.colours import change_colours
+from ltsh_deploy.train.crops import Crop, make_crop
+from ltsh_deploy.train.sampling import Sampler
+from ltsh_deploy.train.targets import People
+from ltsh_deploy.train.teacher import Choice
+
+if TYPE_CHECKING:
+    from ltsh_deploy.train.config import ColourConfig, CropConfig
+
+__all__ = ["Batch", "CropMaker", "Loader", "collate"]
+
+_log = logging.getLogger(__name__)
+
+# So many people in a row that cannot be used mean that the data set as a whole cannot.
+_ATTEMPTS = 50
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """N crops as tensors.
+
+    Attributes:
+        images: [N, H, W, 3] uint8 RGB.
+        people: in view of each.
+        ignored: [N, h, w] bool, cells that do not count.
+        is_synthetic: [N] whether the person in the middle is.
+        names: of the crops.
+    """
+
+    images: Tensor
+    people: People
+    ignored: Tensor
+    is_synthetic: Tensor
+    names: tuple[str, ...]
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch on another device."""
+        if device.type == "cpu":
+            return self
+        images, ignored, synthetic = (
+            part.pin_memory().to(device, non_blocking=True) for part in (self.images, self.ignored, self.is_synthetic)
+        )
+        return Batch(images, self.people.to(device), ignored, synthetic, self.names)
+
+
+def collate(crops: Sequence[Crop]) -> Batch:
+    """One batch of crops of one size."""
+    most = max(len(crop.joints) for crop in crops)
+    shape = (len(crops), most)
+    joints = np.zeros((*shape, *crops[0].joints.shape[1:]), np.float32)
+    clips, synthetic = np.zeros((*shape, 4), np.float32), np.zeros(shape, np.bool_)
+    # x1 > x2: nobody is in there.
+    boxes = np.broadcast_to(np.array([1, 1, -1, -1], np.float32), (*shape, 4)).copy()
+    for row, crop in enumerate(crops):
+        people = len(crop.joints)
+        joints[row, :people] = crop.joints
+        clips[row, :people], boxes[row, :people] = crop.clips, crop.boxes
+        synthetic[row, :people] = crop.is_synthetic
+    return Batch(
+        torch.from_numpy(np.stack([crop.image for crop in crops])),
+        People(*(torch.from_numpy(array) for array in (joints, clips, boxes, synthetic))),
+        torch.from_numpy(np.stack([crop.ignored for crop in crops])),
+        torch.from_numpy(synthetic[:, 0].copy()),
+        tuple(crop.name for crop in crops),
+    )
+
+
+class CropMaker:
+    """Makes the crop of a step's slot. It may be called from many threads at once.
+
+    A person whose picture cannot be read, or whose crop would hold nothing to learn, is counted, and another one of the
+    same pool is drawn in their place.
+
+    Args:
+        sampler: says who is in the middle.
+        crop: how a person becomes a crop.
+        colour: how a crop's colours change.
+        size: (width, height) of the crops.
+        stride: pixels a cell.
+        seed: of all draws.
+
+    Attributes:
+        skipped: reason to the number of people skipped so far; a picture that comes again is counted again.
+    """
+
+    def __init__(
+        self,
+        sampler: Sampler,
+        crop: CropConfig,
+        colour: ColourConfig,
+        size: tuple[int, int],
+        stride: int,
+        seed: int,
+    ) -> None:
+        self._sampler, self._crop, self._colour = sampler, crop, colour
+        self._size, self._stride, self._seed = size, stride, seed
+        self.skipped: Counter[str] = Counter()
+        self._reported: set[str] = set()
+        self._lock = threading.Lock()
+
+    def __call__(self, step: int, slot: int, choice: Choice | None = None) -> Crop:
+        """The crop for one slot of one step's batch.
+
+        Raises:
+            InputError: when one person after the other cannot be used.
+        """
+        rng = np.random.default_rng([self._seed, step, slot])
+        pool, row = self._sampler.draw(step, slot, choice, rng)
+        problem = ""
+        for _ in range(_ATTEMPTS):
+            try:
+                sample = pool.sample(row)
+                person = int(pool.people[row])
+                warp = draw_warp(rng, self._crop, sample.centres[person], float(sample.scales[person]), self._size)
+                crop = make_crop(sample, person, warp, self._stride, f"{pool.name}: {sample.id}")
+            except InputError as error:
+                problem = error.message
+                self._skip("pictures that cannot be read", problem)
+            else:
+                if crop.is_useful:
+                    crop.image[...] = change_colours(rng, self._colour, crop.image)
+                    return crop
+                problem = f"{crop.name}: nothing to learn in the crop"
+                self._skip("crops without anything to learn")
+            pool, row = self._sampler.redraw(pool, choice, rng)
+        raise InputError(f"data set {pool.name!r}: {_ATTEMPTS} people in a row could not be used; the last: {problem}")
+
+    def _skip(self, reason: str, message: str = "") -> None:
+        with self._lock:
+            self.skipped[reason] += 1
+            new = message and message not in self._reported
+            self._reported.add(message)
+        if new:
+            _log.warning("%s; somebody else is taken instead", message)
+
+
+class Loader:
+    """Threads that make crops ahead of time; a context manager.
+
+    Args:
+        make: the crop of a step's slot.
+        slots: of every step, the ones that this process trains on.
+        workers: threads.
+        prefetch: steps they are ahead, at most.
+    """
+
+    def __init__(
+        self, make: Callable[[int, int, Choice | None], Crop], slots: Sequence[int], workers: int, prefetch: int
+    ) -> None:
+        self._make, self._slots, self._prefetch = make, tuple(slots), prefetch
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="crops")
+
+    def batches(self, first: int, end: int, choice: Choice | None = None) -> Iterator[Batch]:
+        """The batches of the steps from ``first`` up to, not including, ``end``, all made for one choice.
+
+        Raises:
+            InputError: when a batch cannot be made.
+        """
+        waiting: deque[list[Future[Crop]]] = deque()
+        submitted = first
+        try:
+            for _ in range(first, end):
+                while submitted < end and len(waiting) < self._prefetch:
+                    waiting.append([self._pool.submit(self._make, submitted, i, choice) for i in self._slots])
+                    submitted += 1
+                # Left in line while it is waited for, so that it is cancelled if the wait is interrupted.
+                crops = [future.result() for future in waiting[0]]
+                waiting.popleft()
+                yield collate(crops)
+        finally:
+            for future in (future for step in waiting for future in step):
+                future.cancel()
+
+    def __enter__(self) -> Loader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
