@@ -115,8 +115,7 @@ class _CropSettings:
 
 
 def _crop_settings(dataset: SampleList, config: Path | None) -> _CropSettings:
-    remedy = 'pip install "ltsh-deploy[train]", or leave crops out: --crops 0'
-    import_part("torch", remedy, "Making crops")
+    import_part("torch", "Making crops (--crops 0 leaves them out)", "train")
     from ltsh_deploy.networks import NETWORKS
     from ltsh_deploy.train.config import ColourConfig, CropConfig, NetworkChoice, TargetsConfig
     from ltsh_deploy.train.config_file import read_config

@@ -158,6 +158,8 @@ try:
     error = ""
 except LtshError as e:
     error = type(e).__name__ + ": " + e.message
+# Without this, gloo's threads may still run when the interpreter ends, and abort it.
+distributed.destroy_process_group()
 print(json.dumps({"said": said, "has": bool(state), "nothing": nothing is None, "error": error}))
 """
 

@@ -19,7 +19,6 @@ __all__ = ["CURVES", "draw_curves"]
 
 CURVES = "curves.png"
 
-_INSTALL = 'pip install "ltsh-deploy[train]"'
 # What else is in the lines of validations; a curve for each joint would be too many.
 _NO_MEASUREMENTS = ("kind", "step", "time", "loss", "people", "pck_")
 
@@ -40,7 +39,7 @@ def draw_curves(lines: Sequence[Line], path: str | Path, title: str = "", group_
         OutputError: when the file cannot be written.
         InputError: when the windows' distributions contradict each other.
     """
-    import_part("matplotlib", _INSTALL, "Drawing curves")
+    import_part("matplotlib", "Drawing curves", "train")
     from matplotlib.figure import Figure
 
     possible = (_losses(lines), _measurements(lines), _rate(lines), _signals(lines), _teacher(lines, group_names))

@@ -39,7 +39,6 @@ Line = Mapping[str, Any]
 FloatArray = npt.NDArray[np.float64]
 
 _TENSORBOARD = "tensorboard"
-_INSTALL = 'pip install "ltsh-deploy[tensorboard]"'
 
 
 class History:
@@ -141,7 +140,7 @@ class History:
 
 
 def _open_board(folder: Path, step: int) -> Any:
-    import_part("tensorboard", _INSTALL, "Writing TensorBoard's files")
+    import_part("tensorboard", "Writing TensorBoard's files", "tensorboard")
     from torch.utils.tensorboard import SummaryWriter
 
     try:
