@@ -9,16 +9,27 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Task
 
-__all__ = ["Verbosity", "configure", "is_quiet", "is_verbose", "print_error", "printable", "progress", "stderr_console"]
+__all__ = [
+    "Advance",
+    "Verbosity",
+    "configure",
+    "is_quiet",
+    "is_verbose",
+    "print_error",
+    "printable",
+    "progress",
+    "shows_progress",
+    "stderr_console",
+]
 
 _log = logging.getLogger("ltsh_deploy")
 
@@ -104,24 +115,25 @@ class _StderrHandler(logging.Handler):
             self.handleError(record)
 
 
-@contextmanager
-def progress(description: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
-    """A progress bar on stderr with the rate and the time left.
+class Advance(Protocol):
+    """What :func:`progress` gives."""
 
-    There is none where stderr is no terminal, with --quiet, and where rich is missing.
+    def __call__(self, steps: int, note: str = "") -> None:
+        """Report so many further steps as done; ``note``, where given, is shown behind the bar from then on."""
+
+
+@contextmanager
+def progress(description: str, total: int | None = None, done: int = 0) -> Iterator[Advance]:
+    """A progress bar on stderr with the rate and the time left; nothing where :func:`shows_progress` is False.
 
     Args:
         description: what is being done.
         total: how many steps there will be; None when nobody knows, as with a camera.
-
-    Yields:
-        a function that reports so many further steps as done.
+        done: how many of them had been done before.
     """
-    console = None
-    if sys.stderr is not None and sys.stderr.isatty() and not is_quiet():
-        console = stderr_console()
+    console = stderr_console() if shows_progress() else None
     if console is None:
-        yield lambda steps: None
+        yield lambda steps, note="": None
         return
     from rich import progress as rich_progress
     from rich.markup import escape
@@ -132,6 +144,10 @@ def progress(description: str, total: int | None = None) -> Iterator[Callable[[i
             speed = task.finished_speed or task.speed
             return Text("" if speed is None else f"{speed:.1f}/s")
 
+    class Note(rich_progress.ProgressColumn):
+        def render(self, task: Task) -> Text:
+            return Text(str(task.fields["note"]))
+
     known = total is not None
     columns: list[rich_progress.ProgressColumn] = [
         rich_progress.TextColumn("{task.description}"),
@@ -139,7 +155,19 @@ def progress(description: str, total: int | None = None) -> Iterator[Callable[[i
         rich_progress.MofNCompleteColumn() if known else rich_progress.TextColumn("{task.completed}"),
         Rate(),
         rich_progress.TimeRemainingColumn() if known else rich_progress.TimeElapsedColumn(),
+        Note(),
     ]
     with rich_progress.Progress(*columns, console=console) as bar:
-        task = bar.add_task(escape(printable(description)), total=total)
-        yield lambda steps: bar.advance(task, steps)
+        task = bar.add_task(escape(printable(description)), total=total, completed=done, note="")
+
+        def advance(steps: int, note: str = "") -> None:
+            bar.update(task, advance=steps)
+            if note:
+                bar.update(task, note=printable(note))
+
+        yield advance
+
+
+def shows_progress() -> bool:
+    """Whether :func:`progress` shows a bar: stderr is a terminal, more than errors is wanted there, and rich works."""
+    return sys.stderr is not None and sys.stderr.isatty() and not is_quiet() and stderr_console() is not None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import time
@@ -13,12 +12,17 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ltsh_deploy.cli import console
+
 if TYPE_CHECKING:
     from ltsh_deploy.train.loop import Record, Run
 
 __all__ = ["command"]
 
 _log = logging.getLogger("ltsh_deploy.cli.train")
+
+# Seconds between two lines of the log, where there is no progress bar.
+_LINE_EVERY = 30.0
 
 
 @click.command("train")
@@ -40,58 +44,94 @@ def command(config: Path, overrides: tuple[str, ...], out: Path | None, resume: 
     # On a processor that others use too, or that the data threads keep busy, torch's threads would otherwise lose most
     # of the time waiting for each other at full speed. It has to be said before torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    from ltsh_deploy.parts import import_part
     from ltsh_deploy.train.config_file import read_config
-    from ltsh_deploy.train.start import prepare
 
     settings = read_config(config, overrides)
+    import_part("torch", "Training", "train")
+    from ltsh_deploy.train.processes import is_first, joined_processes
+    from ltsh_deploy.train.start import prepare
+
     folder = out if out is not None else Path("runs") / config.stem
-    run = prepare(settings, folder, resume=resume)
-    _log.info("%s: training from step %d to %d", folder, run.step, settings.steps)
-    with _metrics_file(folder / "metrics.jsonl", run.step) as write, _display(run, settings.steps) as show:
+    with joined_processes(settings.device):
+        if not is_first():
+            console.configure(console.Verbosity.QUIET)
+        run = prepare(settings, folder, resume=resume)
+        if is_first():
+            _train(run)
+        else:
+            run.train()
 
-        def report(record: Record) -> None:
-            write(record)
-            show(record)
 
-        run.train(report)
+def _train(run: Run) -> None:
+    """Train, in the first process, and write down what came of it."""
+    from ltsh_deploy.train.history import History
+    from ltsh_deploy.train.loop import BEST, Record
+    from ltsh_deploy.train.results import headline, write_card, write_curves
+
+    steps, begun = run.config.steps, run.step
+    _log.info("%s: training from step %d to %d on %s", run.folder, begun, steps, run.device)
+    with History(run.folder, step=begun, tensorboard=run.config.tensorboard) as history:
+
+        def write(record: Record) -> None:
+            history.write(record.kind, record.step, record.values)
+            for name, picture in record.pictures.items():
+                history.picture(f"people/{name}", record.step, picture)
+
+        with _display(run) as show:
+
+            def report(record: Record) -> None:
+                write(record)
+                show(record)
+
+            run.train(report)
+        measured = headline(run)
+        if measured is not None:
+            write(Record("final", run.step, measured.values))
+    write_curves(run)
+    write_card(run, measured)
     for reason, count in run.maker.skipped.items():
         _log.warning("%d %s were skipped", count, reason)
-    best = "" if run.best is None else f"; best PCK@0.2 {run.best:.1f}"
-    _log.info("%s: done%s", folder, best)
+    if measured is not None:
+        for reason, count in measured.left_out.items():
+            _log.warning("%d validation people %s are left out", count, reason)
+        _log.info(
+            "%s: PCK@0.2 %.1f on whole pictures of %d people",
+            run.folder / BEST,
+            measured.score.pck,
+            measured.score.people,
+        )
+    _log.info("%s: done", run.folder)
 
 
 @contextmanager
-def _metrics_file(path: Path, step: int) -> Iterator[Callable[[Record], None]]:
-    """Append records as JSON lines; those of steps after ``step``, which a killed run wrote, are dropped."""
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() and step else []
-    with path.open("w", encoding="utf-8", buffering=1) as file:
-        file.writelines(line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step)
-        yield lambda r: print(json.dumps({"kind": r.kind, "step": r.step, "time": time.time(), **r.values}), file=file)
-
-
-@contextmanager
-def _display(run: Run, steps: int) -> Iterator[Callable[[Record], None]]:
+def _display(run: Run) -> Iterator[Callable[[Record], None]]:
     """A progress bar where there is a terminal, else lines of the log."""
-    begun, first = time.perf_counter(), run.step
-    last_line = begun
+    steps = run.config.steps
+    first, begun = run.step, time.perf_counter()
+    reached, last_line, measured = first, begun, ""
+    bar = console.shows_progress()
 
-    def show(record: Record) -> None:
-        nonlocal last_line
-        values = record.values
-        now = time.perf_counter()
-        if record.kind == "validation":
-            _log.info("step %d: PCK@0.2 %.1f, validation loss %.2f", record.step, values["pck"], values["loss"])
-        elif record.kind == "train" and now - last_line > _LINE_EVERY:
-            last_line = now
-            left = (now - begun) / max(1, record.step - first) * (steps - record.step)
-            _log.info(
-                "step %d of %d: loss %.3f, %.1f images/s, %.0f%% waiting, %d:%02d h left",
-                record.step, steps, values["loss"], values["images_per_s"], 100 * values["wait"],
-                *divmod(round(left / 60), 60),
-            )  # fmt: skip
+    with console.progress("training", steps, first) as advance:
 
-    yield show
+        def show(record: Record) -> None:
+            nonlocal reached, last_line, measured
+            now, values = time.perf_counter(), record.values
+            if record.kind == "validation":
+                measured = f", PCK@0.2 {values['pck']:.1f}"
+                _log.info("step %d: PCK@0.2 %.1f, validation loss %.2f", record.step, values["pck"], values["loss"])
+            if record.kind != "train":
+                return
+            note = (
+                f"loss {values['loss']:.3f}, {values['images_per_s']:.0f} images/s, "
+                f"{100 * values['wait']:.0f} % waiting{measured}"
+            )
+            advance(record.step - reached, note)
+            reached = record.step
+            if not bar and now - last_line > _LINE_EVERY:
+                last_line = now
+                left = (now - begun) / max(1, record.step - first) * (steps - record.step)
+                hours, minutes = divmod(round(left / 60), 60)
+                _log.info("step %d of %d: %s, %d:%02d h left", record.step, steps, note, hours, minutes)
 
-
-# Seconds between two lines of the log.
-_LINE_EVERY = 10.0
+        yield show

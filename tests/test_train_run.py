@@ -18,7 +18,7 @@ import torch
 from ltsh_deploy.checkpoints import load_checkpoint
 from ltsh_deploy.cli.main import main
 from ltsh_deploy.errors import ImageError, InputError, OutputError, TrainingError, UsageError
-from ltsh_deploy.train.batches import CropMaker, Loader
+from ltsh_deploy.train.batches import CropMaker, Loader, collate
 from ltsh_deploy.train.config import RunConfig
 from ltsh_deploy.train.config_file import save_config
 from ltsh_deploy.train.data import open_pools
@@ -29,6 +29,7 @@ from ltsh_deploy.train.student import Student
 from tests.training_data import tiny_config
 
 ROOT = Path(__file__).parent.parent
+FILES = {"config.yaml", "best.safetensors", "last.safetensors", "state.pt"}
 HALF = {"real": 0.5, "synthetic": 0.5}
 TEACHER = {
     "kind": "group",
@@ -96,7 +97,7 @@ def _same(one: Any, other: Any, where: str) -> None:
 
 def test_a_run_leaves_weights_and_state_and_gets_better(tmp_path: Path) -> None:
     run, records = trained(tiny_config(steps=40, validation={"every": 20}), tmp_path)
-    assert files(tmp_path) == {"config.yaml", "best.safetensors", "last.safetensors", "state.pt"}
+    assert files(tmp_path) == FILES
     assert sum(losses(records)[-5:]) < 0.9 * sum(losses(records)[:5])
     measured = [record for record in records if record.kind == "validation"]
     assert [record.step for record in measured] == [20, 40]
@@ -190,7 +191,43 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_batch(tmp_path: Pa
         run.train()
     batch = torch.load(tmp_path / "bad_batch.pt", weights_only=True)
     assert batch["images"].shape == (4, 64, 64, 3)
-    assert len(batch["names"]) == 4
+    assert batch["step"] == run.step
+    # It is the batch that the run stopped at, and not the one before.
+    make = CropMaker(Sampler(run.pools.training, (1.0,), 4, 0), run.config, 8)
+    crops = [make(run.step, slot) for slot in range(4)]
+    assert batch["names"] == [crop.name for crop in crops]
+    assert torch.equal(batch["images"], collate(crops).images)
+
+
+def test_a_gradient_that_is_no_number_stops_the_run_before_it_does_harm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = prepare(tiny_config(average=0), tmp_path)
+    before = {key: value.clone() for key, value in run._student.network.named_parameters()}
+    backward = torch.Tensor.backward
+
+    def spoiled(self: torch.Tensor, *arguments: Any, **options: Any) -> None:
+        backward(self, *arguments, **options)
+        next(run._student.network.parameters()).grad.fill_(torch.nan)  # type: ignore[union-attr]
+
+    monkeypatch.setattr(torch.Tensor, "backward", spoiled)
+    with pytest.raises(TrainingError, match="the gradient is no longer a number"):
+        run.train()
+    for key, value in run._student.network.named_parameters():
+        assert torch.equal(value, before[key]), key
+    assert "bad_batch.pt" in files(tmp_path)
+
+
+def test_the_best_of_another_validation_does_not_count(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    trained(tiny_config(steps=2), tmp_path)
+    state = torch.load(tmp_path / "state.pt", weights_only=True)
+    torch.save(state | {"best": 99.0}, tmp_path / "state.pt")
+    run, _ = trained(tiny_config(steps=3), tmp_path, resume=True)
+    assert run.best == 99
+    run, _ = trained(tiny_config(steps=4, validation={"every": 4, "view": "crop"}), tmp_path, resume=True)
+    assert run.best is not None
+    assert run.best < 99
+    assert "no longer counts" in caplog.text
 
 
 def test_weights_can_be_those_of_another_run(tmp_path: Path) -> None:
@@ -256,7 +293,7 @@ def test_a_picture_that_cannot_be_read_is_replaced_and_counted(monkeypatch: pyte
     def names(workers: int) -> tuple[list[tuple[str, ...]], int]:
         pools = open_pools(config.data, tiny_config_skeleton())
         sampler = Sampler(pools.training, pools.parts, config.batch, config.seed)
-        make = CropMaker(sampler, config.crop, config.colour, config.size, 8, config.seed)
+        make = CropMaker(sampler, config, 8)
         with Loader(make, range(config.batch), workers, 2) as loader:
             found = [batch.names for batch in loader.batches(0, 10)]
         return found, make.skipped["pictures that cannot be read"]
@@ -290,6 +327,17 @@ def test_a_full_disk_leaves_the_checkpoint_before(tmp_path: Path, monkeypatch: p
         trained(tiny_config(steps=4), tmp_path, resume=True)
     assert (tmp_path / "state.pt").read_bytes() == before["state.pt"]
     assert not [name for name in files(tmp_path) if "part" in name]
+
+
+def test_a_first_checkpoint_that_does_not_fit_is_refused(tmp_path: Path) -> None:
+    trained(tiny_config(steps=1, skeleton="lsp14"), tmp_path / "first")
+    init = tmp_path / "first" / "last.safetensors"
+    with pytest.raises(InputError, match="another skeleton"):
+        prepare(tiny_config(init=str(init)), tmp_path / "second")
+    data = init.read_bytes()
+    init.write_bytes(data[: len(data) // 2])
+    with pytest.raises(InputError, match=r"last\.safetensors"):
+        prepare(tiny_config(init=str(init), skeleton="lsp14"), tmp_path / "third")
 
 
 @pytest.mark.parametrize(
@@ -327,9 +375,45 @@ def test_the_command_trains_and_resumes(tmp_path: Path, capsys: pytest.CaptureFi
     assert main(["train", str(config), "--out", str(out), "--resume", "--set", "steps=5"]) == 0
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines if line["kind"] == "train"] == [1, 2, 3, 4, 5]
-    capsys.readouterr()
+    assert files(out) == {*FILES, "metrics.jsonl", "curves.png", "model_card.md"}
+    (final,) = [line for line in lines if line["kind"] == "final" and line["step"] == 5]
+    said = capsys.readouterr().err
+    assert f"PCK@0.2 {final['pck']:.1f} on whole pictures of 4 people" in said
+    card = (out / "model_card.md").read_text()
+    assert f"| {final['pck']:.4g} |" in card
+    assert "training, 100 % of every batch" in card
     assert main(["train", str(config), "--set", "optimizer.lr=1"]) == 3
     assert "optimiser" in capsys.readouterr().err
+
+
+def test_tensorboard_gets_curves_and_people(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    config = write_command(tmp_path, steps=4, tensorboard=True, validation={"every": 2, "pictures": 2})
+    assert main(["-q", "train", str(config), "--out", str(tmp_path / "run")]) == 0
+    events = EventAccumulator(str(tmp_path / "run" / "tensorboard"))
+    events.Reload()
+    tags = events.Tags()
+    assert {"train/loss", "train/lr", "validation/pck"} <= set(tags["scalars"])
+    assert len([name for name in tags["images"] if name.startswith("people/")]) == 2
+
+
+def test_the_progress_bar_says_how_it_goes(tmp_path: Path) -> None:
+    from tests.test_cli import on_terminal
+
+    config = write_command(tmp_path, steps=3)
+    said = on_terminal(_PROGRAM.replace("sys.argv[1:]", repr(["train", str(config), "--out", str(tmp_path / "run")])))
+    assert "3/3" in said
+    assert "images/s" in said
+    assert "waiting" in said
+
+
+def test_without_validation_there_is_no_figure_but_a_card(tmp_path: Path) -> None:
+    data = tiny_config().data.model_dump() | {"validation": None}
+    assert main(["train", str(write_command(tmp_path, steps=2, data=data)), "--out", str(tmp_path / "run")]) == 0
+    assert files(tmp_path / "run") == {*FILES, "metrics.jsonl", "curves.png", "model_card.md"} - {"best.safetensors"}
+    assert "Nothing was measured." in (tmp_path / "run" / "model_card.md").read_text()
 
 
 def test_the_recipes_are_sound() -> None:

@@ -12,24 +12,28 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from ltsh_deploy.datasets import Sample
 from ltsh_deploy.errors import InputError
-from ltsh_deploy.train.augment import draw_warp
+from ltsh_deploy.train.augment import Warp, draw_warp
 from ltsh_deploy.train.colours import change_colours
+from ltsh_deploy.train.compose import cut_out, draw_split, mosaic, paste, tiles
 from ltsh_deploy.train.crops import Crop, make_crop
+from ltsh_deploy.train.pools import Pool
 from ltsh_deploy.train.sampling import Sampler
 from ltsh_deploy.train.targets import People
 from ltsh_deploy.train.teacher import Choice
 
 if TYPE_CHECKING:
-    from ltsh_deploy.train.config import ColourConfig, CropConfig
+    from ltsh_deploy.train.config import ComposeConfig, RunConfig
 
 __all__ = ["Batch", "CropMaker", "Loader", "collate"]
 
@@ -97,27 +101,15 @@ class CropMaker:
 
     Args:
         sampler: says who is in the middle.
-        crop: how a person becomes a crop.
-        colour: how a crop's colours change.
-        size: (width, height) of the crops.
+        config: of the run: how a person becomes a crop, and the seed of all draws.
         stride: pixels a cell.
-        seed: of all draws.
 
     Attributes:
         skipped: reason to the number of people skipped so far; a picture that comes again is counted again.
     """
 
-    def __init__(
-        self,
-        sampler: Sampler,
-        crop: CropConfig,
-        colour: ColourConfig,
-        size: tuple[int, int],
-        stride: int,
-        seed: int,
-    ) -> None:
-        self._sampler, self._crop, self._colour = sampler, crop, colour
-        self._size, self._stride, self._seed = size, stride, seed
+    def __init__(self, sampler: Sampler, config: RunConfig, stride: int) -> None:
+        self._sampler, self._config, self._stride = sampler, config, stride
         self.skipped: Counter[str] = Counter()
         self._reported: set[str] = set()
         self._lock = threading.Lock()
@@ -128,26 +120,79 @@ class CropMaker:
         Raises:
             InputError: when one person after the other cannot be used.
         """
-        rng = np.random.default_rng([self._seed, step, slot])
+        config = self._config
+        rng = np.random.default_rng([config.seed, step, slot])
         pool, row = self._sampler.draw(step, slot, choice, rng)
+        crop = self._composed(rng, _Source(pool, row, choice), config.compose)
+        crop.image[...] = change_colours(rng, config.colour, crop.image)
+        return crop
+
+    def _composed(self, rng: np.random.Generator, source: _Source, options: ComposeConfig) -> Crop:
+        size = self._config.size
+        # Nothing is drawn for what is off, so that runs without it stay as they were.
+        if options.mosaic and rng.random() < options.mosaic:
+            places = tiles(size, draw_split(rng, size, self._stride))
+            places = [places[i] for i in rng.permutation(len(places))]
+            crops = [self._crop(rng, source, places[0][2:]).crop]
+            crops += [self._crop(rng, self._another(rng, source), place[2:]).crop for place in places[1:]]
+            return mosaic(crops, places, self._stride)
+        crop = self._crop(rng, source, size).crop
+        if options.paste and rng.random() < options.paste:
+            crop = self._pasted(rng, crop, self._another(rng, source))
+        return crop
+
+    def _pasted(self, rng: np.random.Generator, crop: Crop, source: _Source) -> Crop:
+        """The crop with somebody else pasted anywhere on it; as it was, where nobody can be."""
+        size = self._config.size
+        other = self._crop(rng, source, size, shift=rng.uniform(-0.5, 0.5, 2) * size)
+        try:
+            alpha = cut_out(other.sample, other.person, other.warp, other.crop)
+        except InputError as error:
+            self._skip("masks that cannot be read", error.message)
+            return crop
+        return paste(crop, other.crop, alpha, self._stride) or crop
+
+    def _another(self, rng: np.random.Generator, source: _Source) -> _Source:
+        return _Source(*self._sampler.redraw(source.pool, source.choice, rng), source.choice)
+
+    def _crop(
+        self,
+        rng: np.random.Generator,
+        source: _Source,
+        size: tuple[int, int],
+        shift: npt.NDArray[np.float64] | None = None,
+    ) -> _Made:
+        """The crop of a person, or of another one if they cannot be used.
+
+        Args:
+            rng: of the slot.
+            source: whom to begin with.
+            size: (width, height) of the crop.
+            shift: by so many pixels the person is moved away from where they would be.
+        """
         problem = ""
         for _ in range(_ATTEMPTS):
+            pool, row = source.pool, source.row
             try:
                 sample = pool.sample(row)
                 person = int(pool.people[row])
-                warp = draw_warp(rng, self._crop, sample.centres[person], float(sample.scales[person]), self._size)
+                warp = draw_warp(rng, self._config.crop, sample.centres[person], float(sample.scales[person]), size)
+                if shift is not None:
+                    warp = replace(warp, matrix=warp.matrix + np.column_stack([np.zeros((2, 2)), shift]))
                 crop = make_crop(sample, person, warp, self._stride, f"{pool.name}: {sample.id}")
             except InputError as error:
                 problem = error.message
                 self._skip("pictures that cannot be read", problem)
             else:
-                if crop.is_useful:
-                    crop.image[...] = change_colours(rng, self._colour, crop.image)
-                    return crop
+                # Who is pasted may lie out of view; then there is nothing to paste.
+                if crop.is_useful or shift is not None:
+                    return _Made(crop, sample, person, warp)
                 problem = f"{crop.name}: nothing to learn in the crop"
                 self._skip("crops without anything to learn")
-            pool, row = self._sampler.redraw(pool, choice, rng)
-        raise InputError(f"data set {pool.name!r}: {_ATTEMPTS} people in a row could not be used; the last: {problem}")
+            source = self._another(rng, source)
+        raise InputError(
+            f"data set {source.pool.name!r}: {_ATTEMPTS} people in a row could not be used; the last: {problem}"
+        )
 
     def _skip(self, reason: str, message: str = "") -> None:
         with self._lock:
@@ -156,6 +201,25 @@ class CropMaker:
             self._reported.add(message)
         if new:
             _log.warning("%s; somebody else is taken instead", message)
+
+
+@dataclass(frozen=True, eq=False)
+class _Source:
+    """Somebody, and among whom another one is to be looked for."""
+
+    pool: Pool
+    row: int
+    choice: Choice | None
+
+
+@dataclass(frozen=True, eq=False)
+class _Made:
+    """A crop, and what it was made of."""
+
+    crop: Crop
+    sample: Sample
+    person: int
+    warp: Warp
 
 
 class Loader:

@@ -266,7 +266,7 @@ class RunConfig(_Config):
         prefetch: steps that they work ahead.
     """
 
-    version: int = FORMAT_VERSION
+    version: Whole = FORMAT_VERSION
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     network: NetworkChoice = NetworkChoice()
     skeleton: str = "ltsh15"

@@ -107,9 +107,9 @@ def parse_config(data: object, where: str) -> RunConfig:
     except ValidationError as error:
         problems = error.errors(include_url=False)
         first = min(problems, key=lambda problem: problem["type"] != "extra_forbidden")
-        key = ".".join(str(part) for part in first["loc"])
+        key, _ = _place(RunConfig, first["loc"])
         if first["type"] == "extra_forbidden":
-            known = _keys_at(RunConfig, first["loc"][:-1])
+            _, known = _place(RunConfig, first["loc"][:-1])
             close = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
             hint = f"Did you mean {close[0]!r}?" if close else f"Keys there: {', '.join(known)}."
             raise InputError(f"{where}: there is no key {key!r}", hint) from None
@@ -119,19 +119,38 @@ def parse_config(data: object, where: str) -> RunConfig:
         raise InputError(f"{where}: {key or 'the configuration'}: {message}{given}") from None
 
 
-def _keys_at(model: type[BaseModel], location: Sequence[str | int]) -> list[str]:
-    """The keys that the configuration has at this place."""
-    from pydantic import BaseModel
+def _place(model: type[BaseModel], location: Sequence[str | int]) -> tuple[str, list[str]]:
+    """A place as the user would write it, dotted, and the keys there are at it; none if it is no place for keys.
 
-    kind: Any = model
+    Where a value may be of several kinds, pydantic puts the kind's name into the location; the file has no such key.
+    """
+    kinds, parts = [model], []
     for part in location:
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            kind = kind.model_fields[str(part)].annotation
-        elif typing.get_origin(kind) is dict:
-            kind = typing.get_args(kind)[1]
-        if typing.get_origin(kind) in (typing.Union, types.UnionType):
-            kind = next(k for k in typing.get_args(kind) if k is not type(None))
-    return list(kind.model_fields) if isinstance(kind, type) and issubclass(kind, BaseModel) else []
+        if len(kinds) > 1:
+            kinds = [kind for kind in kinds if part == _tag(kind)]
+            continue
+        parts.append(str(part))
+        kind = kinds[0] if kinds else None
+        field = getattr(kind, "model_fields", {}).get(part)
+        # Of a mapping or a list, the last argument is the type of what is in it.
+        inner = field.annotation if field is not None else next(reversed(typing.get_args(kind)), None)
+        kinds = _alternatives(inner)
+    return ".".join(parts), list(getattr(kinds[0], "model_fields", {})) if kinds else []
+
+
+def _tag(kind: Any) -> Any:
+    field = getattr(kind, "model_fields", {}).get("kind")
+    return None if field is None else field.default
+
+
+def _alternatives(annotation: Any) -> list[Any]:
+    """The types that a value may be of, None aside."""
+    origin = typing.get_origin(annotation)
+    if origin is typing.Annotated:
+        return _alternatives(typing.get_args(annotation)[0])
+    if origin in (typing.Union, types.UnionType):
+        return [kind for each in typing.get_args(annotation) for kind in _alternatives(each)]
+    return [] if annotation in (None, type(None)) else [annotation]
 
 
 def dump_config(config: RunConfig) -> str:

@@ -89,9 +89,7 @@ def picture_crop(sample: Sample, person: int, box: tuple[int, int], stride: int,
     return _crop(sample, person, warp, stride, name, image, apply(image, placement)), warp
 
 
-def _crop(
-    sample: Sample, person: int, warp: Warp, stride: int, name: str, image: Image, cropped: Image
-) -> Crop:
+def _crop(sample: Sample, person: int, warp: Warp, stride: int, name: str, image: Image, cropped: Image) -> Crop:
     """The crop whose pixels are ``cropped``, with everybody in the picture ``image`` who is in view."""
     picture = (image.shape[1], image.shape[0])
     joints = warp.joints(sample.joints, sample.skeleton)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
 from torch import distributed
 
 from ltsh_deploy.checkpoints import Provenance, save_checkpoint
-from ltsh_deploy.errors import InputError, TrainingError, UsageError
+from ltsh_deploy.errors import InputError, OutputError, TrainingError, UsageError
 from ltsh_deploy.images import Image
 from ltsh_deploy.network_base import ImageNetwork, PoseNetwork
 from ltsh_deploy.train.batches import Batch, CropMaker, Loader
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 __all__ = ["BEST", "LAST", "STATE", "Record", "Run"]
 
+_log = logging.getLogger(__name__)
+
 LAST, BEST, STATE, BAD_BATCH = "last.safetensors", "best.safetensors", "state.pt", "bad_batch.pt"
 
 
@@ -42,7 +45,7 @@ class Record:
     """Something worth writing down.
 
     Attributes:
-        kind: ``train``, ``window`` or ``validation``.
+        kind: ``train``, ``window``, ``validation`` or, after the last step, ``final``.
         step: steps done.
         values: by name.
         pictures: by name.
@@ -71,6 +74,11 @@ class Run:
         device: to train on.
 
     Attributes:
+        config: of the run.
+        folder: of the run.
+        pools: whom it trains on and measures with.
+        groups: of the synthetic people.
+        device: it trains on.
         step: steps done.
         best: the best PCK so far, None before the first measurement.
     """
@@ -88,13 +96,13 @@ class Run:
         self._rank, self._processes = rank(), num_processes()
         if config.batch % self._processes:
             raise UsageError(f"batch: {config.batch} crops cannot be shared by {self._processes} processes alike")
-        self._config, self._out, self._pools, self._device = config, out, pools, device
+        self.config, self.folder, self.pools, self.groups, self.device = config, out, pools, groups, device
         self._report: Callable[[Record], None] = _say_nothing
         self._student = Student(network, config, device)
         self._teacher = teacher
         self._recorder = WindowRecorder(getattr(config.teacher, "inputs", 0), device)
         sampler = Sampler(pools.training, pools.parts, config.batch, config.seed, groups.members)
-        self.maker = CropMaker(sampler, config.crop, config.colour, config.size, network.stride, config.seed)
+        self.maker = CropMaker(sampler, config, network.stride)
         self._interruption, self._meter = Interruption(), Meter()
         self._save_due = False
         self.step = 0
@@ -113,15 +121,15 @@ class Run:
             KeyboardInterrupt: after the checkpoint.
         """
         self._report = report if self._rank == 0 else _say_nothing
-        slots = range(self._rank, self._config.batch, self._processes)
-        loader = Loader(self.maker, slots, self._config.workers, self._config.prefetch)
+        slots = range(self._rank, self.config.batch, self._processes)
+        loader = Loader(self.maker, slots, self.config.workers, self.config.prefetch)
         with self._interruption.heeded(), loader:
             self._meter.begin(self.step)
-            while self.step < self._config.steps:
+            while self.step < self.config.steps:
                 self._window(loader)
 
     def _window(self, loader: Loader) -> None:
-        config = self._config
+        config = self.config
         choice = self._teacher.propose() if self._teacher is not None else None
         length = config.teacher.window if config.teacher is not None else config.steps
         end = min(config.steps, (self.step // length + 1) * length)
@@ -142,12 +150,14 @@ class Run:
     def _train_step(self, batch: Batch) -> tuple[torch.Tensor, float, bool]:
         """Stages' mean losses [S], the gradient's norm, and whether somebody wants the run to stop."""
         losses, images = self._student.forward(batch)
-        finite, interrupted = self._agree(math.isfinite(float(losses.total.detach())), self._interruption.came)
-        if not finite:
-            self._give_up(batch, "the loss")
+        finite = math.isfinite(float(losses.total.detach()))
+        all_finite, interrupted = self._agree(finite, self._interruption.came)
+        if not all_finite:
+            self._give_up(batch, "the loss", guilty=not finite)
         norm = self._student.learn(losses, self.step)
         if not math.isfinite(norm) and not self._student.may_overflow:
-            self._give_up(batch, "the gradient")
+            # The processes' gradients have been added up, so nobody knows whose it was.
+            self._give_up(batch, "the gradient", guilty=True)
         if self._teacher is not None:
             self._recorder.add(images, losses.signal, batch.is_synthetic)
         self.step += 1
@@ -157,29 +167,27 @@ class Run:
         """What holds for all processes: whether every loss is finite, and whether any has been interrupted."""
         if self._processes == 1:
             return finite, interrupted
-        flags = torch.tensor([not finite, interrupted], dtype=torch.int32, device=self._device)
+        flags = torch.tensor([not finite, interrupted], dtype=torch.int32, device=self.device)
         distributed.all_reduce(flags, distributed.ReduceOp.MAX)
         return not bool(flags[0]), bool(flags[1])
 
-    def _give_up(self, batch: Batch, what: str) -> None:
-        path = self._out / BAD_BATCH
-        if self._rank == 0:
+    def _give_up(self, batch: Batch, what: str, *, guilty: bool) -> NoReturn:
+        """Stop the run; the processes whose batch may be the cause save it first."""
+        path = self.folder / (BAD_BATCH if self._rank == 0 else f"bad_batch_{self._rank}.pt")
+        kept = ", in another process"
+        if guilty:
             people = batch.people
-            save_state(
-                path,
-                {
-                    "step": self.step,
-                    "images": batch.images,
-                    "joints": people.joints,
-                    "clips": people.clips,
-                    "boxes": people.boxes,
-                    "ignored": batch.ignored,
-                    "names": list(batch.names),
-                    "network": self._student.network.state_dict(),
-                },
-            )
+            parts = {"joints": people.joints, "clips": people.clips, "boxes": people.boxes, "ignored": batch.ignored}
+            network = self._student.network.state_dict()
+            names = list(batch.names)
+            state = {"step": self.step, "images": batch.images, "names": names, "network": network, **parts}
+            kept = f"; the batch and the weights are in {path}"
+            try:
+                save_state(path, state)
+            except OutputError as error:
+                kept = f"; the batch could not be saved: {error.message}"
         raise TrainingError(
-            f"step {self.step}: {what} is no longer a number; the batch and the weights are in {path}",
+            f"step {self.step}: {what} is no longer a number{kept}",
             "Lower optimiser.lr, set optimiser.clip, or use precision bf16 or float32; then --resume goes on from the "
             "last checkpoint.",
         )
@@ -193,8 +201,8 @@ class Run:
 
     def _keep_records(self, interrupted: bool, may_save: bool) -> None:
         """Measure and save where it is time to."""
-        config, last = self._config, self.step == self._config.steps
-        if (self.step % config.validation.every == 0 or last) and self._pools.validation is not None:
+        config, last = self.config, self.step == self.config.steps
+        if (self.step % config.validation.every == 0 or last) and self.pools.validation is not None:
             self._validate()
         self._save_due |= self.step % config.checkpoint_every == 0 or last or interrupted
         if self._save_due and may_save:
@@ -204,29 +212,34 @@ class Run:
                 raise KeyboardInterrupt
 
     def _validate(self) -> None:
-        if self._rank != 0 or self._pools.validation is None:
+        if self._rank != 0 or self.pools.validation is None:
             return
-        network = self._student.kept
-        training = [(module, module.training) for module in network.modules()]
+        options, network = self.config.validation, self._student.kept
+        modes = [(module, module.training) for module in network.modules()]
         measured = validate(
-            ImageNetwork(network).to(self._device).eval(), self._pools.validation, self._config, self._device
+            ImageNetwork(network).to(self.device).eval(),
+            self.pools.validation,
+            self.config,
+            self.device,
+            people=options.people,
+            pictures=options.pictures if self.config.tensorboard else 0,
         )
-        for module, mode in training:
+        for module, mode in modes:
             module.training = mode
-        self._report(Record("validation", self.step, measured))
-        if self.best is None or measured["pck"] > self.best:
-            self.best = measured["pck"]
+        self._report(Record("validation", self.step, measured.values, measured.pictures))
+        if self.best is None or measured.score.pck > self.best:
+            self.best = measured.score.pck
             self._save_weights(BEST)
 
     def _save_weights(self, name: str) -> None:
-        sets = [pool.dataset for pool in self._pools.training]
+        sets = [pool.dataset for pool in self.pools.training]
         best = "" if self.best is None else f", best PCK@0.2 {self.best:.1f}"
         provenance = Provenance(
             training_data=", ".join(dict.fromkeys(data.name for data in sets)),
             licence="; ".join(dict.fromkeys(f"data {data.name}: {data.licence}" for data in sets if data.licence)),
-            notes=f"ltsh train, seed {self._config.seed}, step {self.step} of {self._config.steps}{best}",
+            notes=f"ltsh train, seed {self.config.seed}, step {self.step} of {self.config.steps}{best}",
         )
-        save_checkpoint(self._out / name, self._student.kept, provenance)
+        save_checkpoint(self.folder / name, self._student.kept, provenance)
 
     def save(self) -> None:
         """Write ``last.safetensors`` and ``state.pt``.
@@ -240,13 +253,14 @@ class Run:
         state = {
             "step": self.step,
             "best": self.best,
-            "config": self._config.model_dump(mode="json"),
+            "best_by": _yardstick(self.config),
+            "config": self.config.model_dump(mode="json"),
             "skeleton": self._student.network.skeleton.to_dict(),
             "teacher": self._teacher.state_dict() if self._teacher is not None else None,
             "window": self._recorder.state_dict(),
             **self._student.state_dict(),
         }
-        save_state(self._out / STATE, state)
+        save_state(self.folder / STATE, state)
 
     def resume(self) -> None:
         """Go on where the folder's ``state.pt`` was written.
@@ -254,7 +268,7 @@ class Run:
         Raises:
             InputError: when it is missing, damaged, or of another network, skeleton or teacher.
         """
-        path = self._out / STATE
+        path = self.folder / STATE
         state = load_state(path)
         if state["skeleton"] != self._student.network.skeleton.to_dict():
             raise InputError(
@@ -267,3 +281,14 @@ class Run:
             self._teacher.load_state_dict(state["teacher"])
             self._recorder.load_state_dict(state["window"])
         self.step, self.best = int(state["step"]), state["best"]
+        if self.best is not None and state.get("best_by") != _yardstick(self.config):
+            _log.warning("the validation is not the one of the run so far: its best PCK no longer counts")
+            self.best = None
+        if not (self.folder / BEST).exists():
+            self.best = None
+
+
+def _yardstick(config: RunConfig) -> str:
+    """What a PCK depends on besides the weights: figures by different ones cannot be compared."""
+    options = config.validation
+    return f"{config.data.validation} {options.view} {options.people} {list(config.size)}"

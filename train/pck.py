@@ -53,7 +53,7 @@ def pck(hits: BoolArray, labelled: BoolArray, skeleton: Skeleton) -> PckScore:
     Raises:
         InputError: when no joint that counts is labelled.
     """
-    measured = [name in LSP14.joints for name in skeleton.joints] & labelled.any(axis=0)
+    measured = np.array([name in LSP14.joints for name in skeleton.joints]) & labelled.any(axis=0)
     if not measured.any():
         raise InputError(f"skeleton {skeleton.name}: no joint of Leeds Sports Pose is labelled, so there is no PCK")
     rates = {

@@ -46,13 +46,13 @@ def joined_processes(device: str) -> Iterator[None]:
     Raises:
         UsageError: when the environment that torchrun sets is incomplete, or the processes do not find each other.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) <= 1:
+    if os.environ.get("WORLD_SIZE", "1") == "1":
         yield
         return
     gpu = device != "cpu" and torch.cuda.is_available()
-    if gpu:
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
     try:
+        if gpu:
+            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
         distributed.init_process_group("nccl" if gpu else "gloo", timeout=_PATIENCE)
     except (ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import cv2
 import torch
-from torch import distributed
 
 from ltsh_deploy.checkpoints import load_checkpoint
 from ltsh_deploy.errors import DeviceError, InputError, OutputError, UsageError
@@ -19,6 +18,7 @@ from ltsh_deploy.skeletons import Skeleton, load_skeleton
 from ltsh_deploy.train.config_file import parse_config, save_config
 from ltsh_deploy.train.data import group_people, open_pools
 from ltsh_deploy.train.loop import STATE, Run
+from ltsh_deploy.train.processes import first_alone, is_first
 from ltsh_deploy.train.state import load_state
 from ltsh_deploy.train.teacher import create_teacher
 from ltsh_deploy.train.teacher_network import student_features
@@ -56,8 +56,8 @@ def prepare(config: RunConfig, out: Path, *, resume: bool = False) -> Run:
         torch.set_num_threads(config.threads)
     # The workers are as many threads as are wanted.
     cv2.setNumThreads(1)
-    _open_folder(out, resume)
-    if resume:
+    first_alone(lambda: _open_folder(out, resume))
+    if resume and is_first():
         _report_changes(out / STATE, config)
     pools = open_pools(config.data, skeleton)
     groups = group_people(config, pools)
@@ -70,7 +70,7 @@ def prepare(config: RunConfig, out: Path, *, resume: bool = False) -> Run:
     run = Run(config, out, network, pools, groups, teacher, device)
     if resume:
         run.resume()
-    if not distributed.is_available() or not distributed.is_initialized() or distributed.get_rank() == 0:
+    if is_first():
         save_config(out / CONFIG, config)
     return run
 

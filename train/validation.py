@@ -12,7 +12,7 @@ import logging
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -146,7 +146,7 @@ def validate(
             if torso is None:
                 left_out[NO_TORSO] += 1
                 continue
-            found = Poses(skeleton, each.warp.to_picture(poses.xy), poses.joint_scores, poses.scores)
+            found = replace(poses, xy=each.warp.to_picture(np.asarray(poses.xy, np.float64)))
             hits.append(joint_hits(choose_person(found, each.place, each.size), each.joints, torso))
             labelled.append(each.joints[:, 2] > 0)
     if not hits:

@@ -1,0 +1,241 @@
+"""PCK@0.2, and who is taken for the labelled person."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from torch import nn
+
+from ltsh_deploy.datasets import Sample, SampleList
+from ltsh_deploy.encode import encode_fields
+from ltsh_deploy.errors import ImageError, InputError
+from ltsh_deploy.network_base import ImageNetwork, PoseNetwork
+from ltsh_deploy.networks import create_network
+from ltsh_deploy.poses import Poses
+from ltsh_deploy.skeletons import COCO17, LTSH15, Skeleton
+from ltsh_deploy.train.config import RunConfig
+from ltsh_deploy.train.pck import choose_person, joint_hits, pck, torso_length
+from ltsh_deploy.train.pools import find_people
+from ltsh_deploy.train.validation import NO_PICTURE, NO_TORSO, Measurement, validate
+from tests.training_data import TINY_NETWORK, make_samples, person, picture, tiny_config
+
+HIP, SHOULDER = (LTSH15.joints.index(name) for name in ("right_hip", "left_shoulder"))
+
+
+def people(count: int, joints: int = 15) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    return np.ones((count, joints), np.bool_), np.ones((count, joints), np.bool_)
+
+
+def test_pck_is_the_mean_of_the_rates_of_fourteen_joints() -> None:
+    hits, labelled = people(4)
+    hits[:, LTSH15.joints.index("torso_centre")] = False
+    hits[0, HIP] = False
+    hits[:3, SHOULDER] = False
+    # Of one person only this joint is labelled, and it is found.
+    wrist = LTSH15.joints.index("left_wrist")
+    labelled[1:, wrist] = hits[1:, wrist] = False
+    score = pck(hits, labelled, LTSH15)
+    assert score.pck == pytest.approx((12 * 100 + 75 + 25) / 14)
+    assert (score.joints["right_hip"], score.joints["left_shoulder"], score.joints["left_wrist"]) == (75, 25, 100)
+    assert len(score.joints) == 14
+    assert score.people == 4
+
+
+def test_a_joint_that_nobody_has_labelled_does_not_count() -> None:
+    hits, labelled = people(2)
+    labelled[:, HIP] = hits[:, HIP] = False
+    assert "right_hip" not in pck(hits, labelled, LTSH15).joints
+    assert pck(hits, labelled, LTSH15).pck == 100
+    with pytest.raises(InputError, match="no joint of Leeds Sports Pose is labelled"):
+        pck(*people(2, 2), Skeleton("wings", ("a", "b"), ((0, 1),), (), (0.1, 0.1)))
+    assert len(pck(*people(1, 17), COCO17).joints) == 12
+
+
+def test_the_torso_reaches_from_the_right_hip_to_the_left_shoulder() -> None:
+    joints = person(np.random.default_rng(0), (0, 0))
+    joints[HIP], joints[SHOULDER] = [10, 20, 2], [13, 24, 1]
+    assert torso_length(joints, LTSH15) == 5
+    for joint in (HIP, SHOULDER):
+        unlabelled = joints.copy()
+        unlabelled[joint] = [np.nan, np.nan, 0]
+        assert torso_length(unlabelled, LTSH15) is None
+    joints[HIP] = joints[SHOULDER]
+    assert torso_length(joints, LTSH15) is None
+    assert torso_length(np.ones((2, 3)), Skeleton("wings", ("a", "b"), ((0, 1),), (), (0.1, 0.1))) is None
+
+
+def test_a_hit_is_within_a_fifth_of_the_torso() -> None:
+    joints = np.array([[0, 0, 2], [0, 0, 1], [0, 0, 2], [0, 0, 2], [np.nan, np.nan, 0]])
+    found = np.array([[12, 16], [12.1, 16], [0, 0], [np.nan, np.nan], [0, 0]])
+    assert joint_hits(found, joints, 100.0).tolist() == [True, False, True, False, False]
+    assert not joint_hits(None, joints, 100.0).any()
+
+
+def at(*centres: tuple[float, float], scores: tuple[float, ...]) -> Poses:
+    xy = np.array([person(np.random.default_rng(0), centre)[:, :2] for centre in centres])
+    return Poses(LTSH15, xy, np.repeat(np.array(scores)[:, None], 15, axis=1), np.array(scores))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "scores", "chosen"),
+    [
+        ((100, 100), (100, 20), (0.5, 0.5), 0),
+        ((100, 20), (100, 100), (0.5, 0.5), 1),
+        # As near, but surer.
+        ((60, 100), (140, 100), (0.4, 0.5), 1),
+        # Far surer, and not much farther away.
+        ((100, 100), (120, 100), (0.1, 0.9), 1),
+    ],
+)
+def test_the_person_who_is_sure_and_near_is_meant(first: Any, second: Any, scores: Any, chosen: int) -> None:
+    poses = at(first, second, scores=scores)
+    found = choose_person(poses, np.array([100.0, 100.0]), (200, 200))
+    assert found is not None
+    np.testing.assert_array_equal(found, poses.xy[chosen])
+    assert choose_person(Poses.empty(LTSH15), np.zeros(2), (10, 10)) is None
+
+
+class Oracle(nn.Module):
+    """Draws the maps of people whom it recognises by their picture; a stand-in for a network that is right."""
+
+    stride, skeleton = 8, LTSH15
+
+    def __init__(self, truth: dict[bytes, npt.NDArray[np.float64]], network: PoseNetwork) -> None:
+        super().__init__()
+        self.truth, self.name, self.config = truth, network.name, network.config
+
+    def forward(self, images: torch.Tensor) -> Any:
+        h, w = images.shape[2:]
+        maps = [encode_fields(self.truth[key(image)], LTSH15, (h // 8, w // 8)) for image in images]
+        heat, pafs = (np.stack([getattr(m, name) for m in maps]) for name in ("heatmaps", "pafs"))
+        return [(torch.from_numpy(heat).float(), torch.from_numpy(pafs).float())]
+
+
+def key(image: torch.Tensor) -> bytes:
+    return bytes(image.numpy().tobytes())
+
+
+def sample(number: int, size: tuple[int, int], joints: npt.NDArray[np.float64], **changes: Any) -> Sample:
+    rng = np.random.default_rng(number)
+    count = len(joints)
+    values: dict[str, Any] = {
+        "id": f"s{number}",
+        "image": picture(rng, joints, size),
+        "skeleton": LTSH15,
+        "joints": joints,
+        "centres": np.nanmean(joints[:, :, :2], axis=1),
+        "scales": np.full(count, 0.5),
+        "is_synthetic": np.zeros(count, bool),
+        "trainable": np.ones(count, bool),
+        "split": "val",
+    }
+    return Sample(**values | changes)
+
+
+def measure(samples: list[Sample], shown: Any = None, **options: Any) -> Measurement:
+    """Validate an oracle that sees ``shown`` (by default all labelled) people of each sample."""
+    from ltsh_deploy.train import validation
+
+    config: RunConfig = tiny_config(size=[128, 128], validation={"batch": 2})
+    pool = find_people("set", SampleList(samples, "set", LTSH15), LTSH15, "val")
+    real = create_network("ltsh_light", LTSH15, 0, **TINY_NETWORK)
+    truth: dict[bytes, npt.NDArray[np.float64]] = {}
+    network = ImageNetwork(Oracle(truth, real))  # type: ignore[arg-type]
+    for view in validation._views(pool, list(range(len(pool))), config, 8, options.get("view", "picture")):
+        if view is not None:
+            number = next(i for i, s in enumerate(samples) if view.crop.name == f"set: {s.id}")
+            joints = samples[number].joints if shown is None else shown[number]
+            image = network.normalise(torch.from_numpy(view.crop.image)[None])[0].contiguous()
+            truth[key(image)] = view.warp.points(joints[:, :, :2])
+    return validate(network, pool, config, torch.device("cpu"), **options)
+
+
+def standing(*centres: tuple[float, float], height: float = 100.0) -> npt.NDArray[np.float64]:
+    rng = np.random.default_rng(int(sum(map(sum, centres))))
+    return np.stack([person(rng, centre, height) for centre in centres])
+
+
+SIZES = [(160, 140), (200, 130), (120, 220), (160, 140), (160, 140)]
+
+
+@pytest.mark.parametrize("view", ["picture", "crop"])
+def test_a_network_that_is_right_finds_everything(view: str) -> None:
+    samples = [sample(i, size, standing((size[0] / 2, size[1] / 2))) for i, size in enumerate(SIZES)]
+    measured = measure(samples, view=view, pictures=3)
+    assert measured.score.pck == 100
+    assert measured.score.people == 5
+    assert measured.left_out == {}
+    assert len(measured.pictures) == 3
+    assert measured.loss < 1e-3
+    assert {"pck", "loss", "people", "people_left_out", "pck_left_wrist"} <= measured.values.keys()
+
+
+def test_what_is_wrong_by_more_than_a_fifth_of_the_torso_is_missed() -> None:
+    samples = [sample(i, (160, 140), standing((80, 70))) for i in range(2)]
+    torso = torso_length(samples[0].joints[0], LTSH15)
+    assert torso is not None
+    moved = [s.joints.copy() for s in samples]
+    wrist = LTSH15.joints.index("right_wrist")
+    moved[0][0, wrist, 0] -= 0.3 * torso
+    moved[1][0, wrist, 0] -= 0.1 * torso
+    assert measure(samples, moved).score.joints["right_wrist"] == 50
+
+
+def test_in_a_picture_with_others_the_labelled_centre_says_who_is_meant() -> None:
+    joints = standing((60, 70), (240, 70))
+    samples = [sample(0, (300, 140), joints)]
+    assert measure(samples).score.pck == 100
+    assert measure(samples).score.people == 2
+
+
+def test_where_one_person_is_labelled_the_labels_do_not_say_where() -> None:
+    # The labelled person stands at the side; in the middle is somebody nobody labelled.
+    labelled, all_people = standing((40, 70)), standing((40, 70), (160, 70))
+    assert measure([sample(0, (320, 140), labelled)], [all_people]).score.pck == 0
+    assert measure([sample(0, (320, 140), labelled)], [labelled]).score.pck == 100
+
+
+def test_people_who_cannot_be_measured_are_counted() -> None:
+    half = standing((80, 70))
+    half[0, HIP] = [np.nan, np.nan, 0]
+    samples = [sample(0, (160, 140), standing((80, 70))), sample(1, (160, 140), half)]
+    samples.append(sample(2, (160, 140), standing((80, 70)), image=b"no picture"))
+    measured = measure(samples)
+    assert measured.left_out == {NO_PICTURE: 1, NO_TORSO: 1}
+    assert measured.score.people == 1
+    with pytest.raises(InputError, match="not one person"):
+        measure(samples[1:])
+    with pytest.raises(ImageError):
+        samples[2].read_image()
+
+
+def test_a_part_of_the_people_is_spread_over_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ltsh_deploy.train import validation
+
+    seen: list[int] = []
+    views = validation._views
+
+    def watched(pool: Any, rows: list[int], *rest: Any) -> Any:
+        seen.extend(rows)
+        return views(pool, rows, *rest)
+
+    monkeypatch.setattr(validation, "_views", watched)
+    pool = find_people("set", make_samples(10, val=10), LTSH15, "val")
+    network = ImageNetwork(create_network("ltsh_light", LTSH15, 0, **TINY_NETWORK)).eval()
+    measured = validate(network, pool, tiny_config(), torch.device("cpu"), people=5)
+    assert seen == [0, 2, 4, 6, 8]
+    assert measured.score.people == 5
+    assert validate(network, pool, tiny_config(), torch.device("cpu"), people=99).score.people == 10
+
+
+def test_maps_that_hold_no_numbers_find_nobody() -> None:
+    pool = find_people("set", make_samples(2, val=2), LTSH15, "val")
+    network = create_network("ltsh_light", LTSH15, 0, **TINY_NETWORK).eval()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.fill_(torch.nan)
+    assert validate(ImageNetwork(network), pool, tiny_config(), torch.device("cpu")).score.pck == 0
