@@ -104,7 +104,7 @@ def test_one_process_has_the_teacher_itself() -> None:
 
 # Both processes run this. Their losses differ, and rank 1's would by themselves lead to other choices.
 PROGRAM = """
-import copy, json, sys
+import copy, json, os, sys
 import numpy as np, torch
 from torch import distributed
 from ltsh_deploy.errors import LtshError
@@ -158,9 +158,10 @@ try:
     error = ""
 except LtshError as e:
     error = type(e).__name__ + ": " + e.message
-# Without this, gloo's threads may still run when the interpreter ends, and abort it.
-distributed.destroy_process_group()
-print(json.dumps({"said": said, "has": bool(state), "nothing": nothing is None, "error": error}))
+print(json.dumps({"said": said, "has": bool(state), "nothing": nothing is None, "error": error}), flush=True)
+distributed.barrier()
+# gloo's threads may still run when the interpreter ends, and would abort it; what is tested here is over.
+os._exit(0)
 """
 
 

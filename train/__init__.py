@@ -1,1 +1,1 @@
-"""Training. Nothing is here yet: the room is kept so that the package's layout does not change when it comes."""
+"""Training: data to batches, the student, the teacher that chooses its synthetic samples, and the records of a run."""
