@@ -7,21 +7,15 @@ choice, whatever its own losses were and however its device rounds.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, distributed
 
-from ltsh_deploy.errors import LtshError
+from ltsh_deploy.train.processes import first_alone, num_processes
 from ltsh_deploy.train.teacher import Choice, Outcome, Teacher
 
 __all__ = ["WindowRecorder", "synchronised"]
-
-T = TypeVar("T")
-
-
-def _num_processes() -> int:
-    return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
 
 
 class WindowRecorder:
@@ -80,7 +74,7 @@ class WindowRecorder:
 
     def _gathered(self) -> tuple[Tensor, Tensor]:
         """Sums, and the hardest crops, of all processes."""
-        processes = _num_processes()
+        processes = num_processes()
         sums = self._sums.clone()
         if processes > 1:
             distributed.all_reduce(sums)
@@ -126,7 +120,7 @@ def synchronised(create: Callable[[], Teacher | None]) -> Teacher | None:
         A teacher whose ``observe`` takes what :meth:`WindowRecorder.outcome` returns, and whose ``state_dict`` is empty
         in all processes but the first; or None, where ``create`` returns that.
     """
-    if _num_processes() == 1:
+    if num_processes() == 1:
         return create()
     teacher: list[Teacher | None] = [None]
 
@@ -134,22 +128,7 @@ def synchronised(create: Callable[[], Teacher | None]) -> Teacher | None:
         teacher[0] = create()
         return teacher[0] is not None
 
-    return _Synchronised(teacher[0]) if _told_by_first(make) else None
-
-
-def _told_by_first(ask: Callable[[], T]) -> T:
-    """What the call returns, or the error of a user that it raises, in the first process: in all of them."""
-    told: list[Any] = [None, None]
-    if distributed.get_rank() == 0:
-        try:
-            told[0] = ask()
-        except LtshError as error:
-            told[1] = error
-    distributed.broadcast_object_list(told, src=0)
-    if told[1] is not None:
-        raise told[1]
-    answer: T = told[0]
-    return answer
+    return _Synchronised(teacher[0]) if first_alone(make) else None
 
 
 class _Synchronised:
@@ -164,13 +143,13 @@ class _Synchronised:
         return self._teacher
 
     def propose(self) -> Choice:
-        return _told_by_first(lambda: self._own.propose())
+        return first_alone(lambda: self._own.propose())
 
     def observe(self, outcome: Outcome) -> dict[str, float]:
-        return _told_by_first(lambda: self._own.observe(outcome))
+        return first_alone(lambda: self._own.observe(outcome))
 
     def state_dict(self) -> dict[str, Any]:
         return {} if self._teacher is None else self._teacher.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        _told_by_first(lambda: self._own.load_state_dict(state))
+        first_alone(lambda: self._own.load_state_dict(state))
