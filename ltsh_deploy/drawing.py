@@ -15,8 +15,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from ltsh_deploy.fields import FloatArray
 from ltsh_deploy.images import Image, check_image
-from ltsh_deploy.poses import FloatArray, Poses
+from ltsh_deploy.poses import Poses
 from ltsh_deploy.skeletons import Skeleton
 from ltsh_deploy.tracking import pose_areas
 

@@ -16,15 +16,13 @@ from ltsh_deploy.decode import decode_fields
 from ltsh_deploy.decode_config import DecodeConfig
 from ltsh_deploy.errors import UsageError
 from ltsh_deploy.fields import Fields
-from ltsh_deploy.images import Placement, apply, check_image, place
+from ltsh_deploy.images import Image, Placement, apply, check_image, place
 from ltsh_deploy.poses import Poses
 from ltsh_deploy.resampling import Pass, average_passes
 from ltsh_deploy.runtimes import Runtime, open_runtime
 from ltsh_deploy.skeletons import Skeleton
 
 __all__ = ["PoseEstimator", "View"]
-
-Image = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)

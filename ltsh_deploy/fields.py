@@ -27,7 +27,7 @@ import numpy.typing as npt
 
 from ltsh_deploy.errors import FieldsError
 
-__all__ = ["Fields", "cells_to_pixels", "pixels_to_cells"]
+__all__ = ["Fields", "FloatArray", "cells_to_pixels", "pixels_to_cells"]
 
 FloatArray = npt.NDArray[np.floating[Any]]
 

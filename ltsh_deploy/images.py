@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ltsh_deploy.errors import ImageError, UsageError
+from ltsh_deploy.fields import FloatArray
 from ltsh_deploy.image_headers import ImageHeader, read_header, recognise_image
 from ltsh_deploy.opencv_quirks import hush_opencv
 
@@ -32,7 +33,6 @@ __all__ = [
 ]
 
 Image = npt.NDArray[np.uint8]
-FloatArray = npt.NDArray[np.floating[Any]]
 
 #: Pictures of more pixels than this are refused before they are decoded: a small file can hold a picture of 100 GB.
 #: The largest telephone cameras make 200 million.

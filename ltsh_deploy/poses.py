@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ltsh_deploy.fields import FloatArray
 from ltsh_deploy.skeletons import Skeleton, conversion_matrix
 
 __all__ = ["Poses"]
-
-FloatArray = npt.NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)

@@ -8,18 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from ltsh_deploy.fields import Fields, cells_to_pixels, pixels_to_cells
+from ltsh_deploy.fields import Fields, FloatArray, cells_to_pixels, pixels_to_cells
 from ltsh_deploy.images import Placement
 from ltsh_deploy.skeletons import Skeleton
 
 __all__ = ["Pass", "average_passes"]
-
-FloatArray = npt.NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)

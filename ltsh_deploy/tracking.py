@@ -13,11 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ltsh_deploy.fields import FloatArray
 from ltsh_deploy.poses import Poses
 
 __all__ = ["OneEuroFilter", "Tracker", "TrackerConfig", "oks", "pose_areas"]
-
-FloatArray = npt.NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,17 @@ MAY_SKIP = (
 )
 
 
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """One thread for torch, so that tests that run side by side do not fight for the cores."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of third-party pictures and models beside the checkout; tests that need it skip where it is absent."""
