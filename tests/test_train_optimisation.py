@@ -40,6 +40,13 @@ def test_cosine_warms_up_and_ends_at_the_final_part() -> None:
     assert all(a > b for a, b in pairwise(rates[10:]))
 
 
+def test_a_run_may_end_before_its_cosine_does() -> None:
+    whole, part = ScheduleConfig(kind="cosine", warm_up=10), ScheduleConfig(kind="cosine", warm_up=10, length=111)
+    for step in (0, 10, 30, 59):
+        assert learning_rate(2.0, part, step, 60) == learning_rate(2.0, whole, step, 111)
+    assert learning_rate(2.0, part, 200, 300) == 0, "and may go on after it"
+
+
 @pytest.mark.parametrize("steps", [1, 2, 5])
 def test_a_run_shorter_than_its_warm_up_has_a_rate(steps: int) -> None:
     schedule = ScheduleConfig(kind="cosine", warm_up=5)

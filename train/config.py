@@ -196,12 +196,13 @@ class ScheduleConfig(_Config):
     """The learning rate over the steps.
 
     Attributes:
-        kind: ``step`` multiplies it by ``factor`` every ``every`` steps; ``cosine`` brings it down to ``final`` at the
-            last step along half a cosine; ``constant`` leaves it.
+        kind: ``step`` multiplies it by ``factor`` every ``every`` steps; ``cosine`` brings it down to ``final`` along
+            half a cosine; ``constant`` leaves it.
         warm_up: it first rises from 0 along a line for so many steps.
         factor: of ``step``.
         every: of ``step``.
         final: of ``cosine``, as a part of the learning rate.
+        length: of ``cosine``: at the last of so many steps it has come down; by default at the run's last.
     """
 
     kind: Literal["step", "cosine", "constant"] = "step"
@@ -209,6 +210,7 @@ class ScheduleConfig(_Config):
     factor: Positive = 0.33
     every: Whole = 20_000
     final: Fraction = 0
+    length: Whole | None = None
 
 
 class ValidationConfig(_Config):

@@ -45,7 +45,7 @@ def learning_rate(base: float, schedule: ScheduleConfig, step: int, steps: int) 
     if schedule.kind == "step":
         return float(base * schedule.factor ** (step // schedule.every))
     if schedule.kind == "cosine":
-        done = (step - schedule.warm_up) / max(1, steps - 1 - schedule.warm_up)
+        done = (step - schedule.warm_up) / max(1, (schedule.length or steps) - 1 - schedule.warm_up)
         return base * (schedule.final + (1 - schedule.final) * (1 + math.cos(math.pi * min(done, 1))) / 2)
     return base
 
