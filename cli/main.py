@@ -24,6 +24,7 @@ COMMANDS = {
     "infer": ("ltsh_deploy.cli.infer", "Find people's poses in pictures, videos and cameras."),
     "export": ("ltsh_deploy.cli.export", "Turn a CHECKPOINT (.safetensors) into a model file to deploy."),
     "train": ("ltsh_deploy.cli.train", "Train a network as CONFIG (a YAML file) says."),
+    "evaluate": ("ltsh_deploy.cli.evaluate", "Measure a model, or stored predictions, on a data set."),
     "data": ("ltsh_deploy.cli.data", "Check a data set, and show what is in it."),
     "doctor": ("ltsh_deploy.cli.doctor", "Report versions, devices and which optional parts work."),
 }

@@ -91,7 +91,16 @@ def test_every_command_in_the_documents_exists() -> None:
     assert set(re.findall(r"^## ltsh (\S+)$", text, re.MULTILINE)) == set(main.COMMANDS)
 
 
-@pytest.mark.parametrize(("name", "option"), [("infer", "format"), ("export", "format")])
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [
+        ("infer", "format"),
+        ("export", "format"),
+        ("evaluate", "dataset"),
+        ("evaluate", "protocol"),
+        ("evaluate", "split"),
+    ],
+)
 def test_every_choice_is_in_the_documents(name: str, option: str) -> None:
     (parameter,) = (p for p in commands()[name].params if f"--{option}" in p.opts)
     assert isinstance(parameter.type, click.Choice)

@@ -113,7 +113,9 @@ def test_the_wheel_says_what_it_is(distributions: tuple[Path, Path]) -> None:
     assert "\nLicense-Expression: Apache-2.0\n" in metadata
     assert "\nRequires-Python: >=3.10\n" in metadata
     extras = set(re.findall(r"^Provides-Extra: (.+)$", metadata, re.MULTILINE))
-    assert extras == {"cpu", "gpu", "gui", "train", "export", "cuda", "tensorrt", "tensorboard", "serve", "dev"}
+    assert extras == {
+        "cpu", "gpu", "gui", "train", "eval", "export", "cuda", "tensorrt", "tensorboard", "serve", "dev",
+    }  # fmt: skip
 
 
 def test_no_extra_brings_both_onnxruntimes() -> None:

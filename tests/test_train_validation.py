@@ -13,12 +13,13 @@ from torch import nn
 from ltsh_deploy.datasets import Sample, SampleList
 from ltsh_deploy.encode import encode_fields
 from ltsh_deploy.errors import ImageError, InputError
+from ltsh_deploy.metrics import choose_person
 from ltsh_deploy.network_base import ImageNetwork, PoseNetwork
 from ltsh_deploy.networks import create_network
 from ltsh_deploy.poses import Poses
 from ltsh_deploy.skeletons import COCO17, LTSH15, Skeleton
 from ltsh_deploy.train.config import RunConfig
-from ltsh_deploy.train.pck import choose_person, joint_hits, pck, torso_length
+from ltsh_deploy.train.pck import joint_hits, pck, torso_length
 from ltsh_deploy.train.pools import find_people
 from ltsh_deploy.train.validation import NO_PICTURE, NO_TORSO, Measurement, validate
 from tests.training_data import TINY_NETWORK, make_samples, person, picture, tiny_config

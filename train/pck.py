@@ -1,4 +1,4 @@
-"""PCK@0.2, as is usual for Leeds Sports Pose: the part of the labelled joints found within 0.2 torso lengths.
+"""PCK@0.2 of people with a skeleton, as it is logged during training; the figures are those of evaluation.
 
 The torso's length is the distance between right hip and left shoulder. People of whom one of these is not labelled
 cannot be measured. The joints are the 14 of Leeds Sports Pose, and the figure is the mean of their 14 rates.
@@ -9,22 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from ltsh_deploy.errors import InputError
-from ltsh_deploy.poses import Poses
+from ltsh_deploy.metrics import PCK_THRESHOLD, joint_rates, relative_distances, torso_lengths
+from ltsh_deploy.metrics_distances import BoolArray, FloatArray
 from ltsh_deploy.skeletons import LSP14, Skeleton
 
-__all__ = ["THRESHOLD", "PckScore", "choose_person", "joint_hits", "pck", "torso_length"]
-
-#: A joint is found within this part of the torso's length.
-THRESHOLD = 0.2
-# How fast a person's claim to be the one who is meant falls with the distance, as a part of the picture's short side.
-_NEAR = 0.25
-_TORSO = ("right_hip", "left_shoulder")
-
-FloatArray = npt.NDArray[np.float64]
-BoolArray = npt.NDArray[np.bool_]
+__all__ = ["PckScore", "joint_hits", "pck", "torso_length"]
 
 
 @dataclass(frozen=True)
@@ -53,14 +44,13 @@ def pck(hits: BoolArray, labelled: BoolArray, skeleton: Skeleton) -> PckScore:
     Raises:
         InputError: when no joint that counts is labelled.
     """
-    measured = np.array([name in LSP14.joints for name in skeleton.joints]) & labelled.any(axis=0)
-    if not measured.any():
+    measured = np.array([name in LSP14.joints for name in skeleton.joints])
+    score = joint_rates(hits, labelled & measured)
+    if not score.n_annotated.any():
         raise InputError(f"skeleton {skeleton.name}: no joint of Leeds Sports Pose is labelled, so there is no PCK")
-    rates = {
-        skeleton.joints[j]: 100 * float(hits[:, j].sum() / labelled[:, j].sum())
-        for j in np.flatnonzero(measured).tolist()
-    }
-    return PckScore(float(np.mean(list(rates.values()))), rates, len(labelled))
+    rates = dict(zip(skeleton.joints, score.rates.tolist(), strict=True))
+    known = {name: rate for name, rate in rates.items() if not np.isnan(rate)}
+    return PckScore(score.mean, known, len(labelled))
 
 
 def torso_length(joints: FloatArray, skeleton: Skeleton) -> float | None:
@@ -70,35 +60,12 @@ def torso_length(joints: FloatArray, skeleton: Skeleton) -> float | None:
         joints: [J, 3] x, y, label.
         skeleton: of the joints.
     """
-    if not set(_TORSO) <= set(skeleton.joints):
-        return None
-    a, b = (joints[skeleton.joints.index(name)] for name in _TORSO)
-    length = float(np.hypot(*(a - b)[:2]))
-    return length if a[2] > 0 and b[2] > 0 and length > 0 else None
-
-
-def choose_person(poses: Poses, place: FloatArray, size: tuple[float, float]) -> FloatArray | None:
-    """[J, 2] the joints of the person who is sure and near a place in a picture (width, height); None for nobody.
-
-    That is the one with the largest sum of joint scores, each person's weighted by a Gaussian of the distance between
-    the middle of the person's box and the place. It looks at no label.
-
-    Args:
-        poses: who was found.
-        place: [2] pixels, the picture's middle where nothing else is known.
-        size: of the picture.
-    """
-    if not len(poses):
-        return None
-    low, high = np.nanmin(poses.xy, axis=1), np.nanmax(poses.xy, axis=1)
-    offset = (low + high) / 2 - place
-    distance = np.hypot(offset[:, 0], offset[:, 1]) / (_NEAR * min(size))
-    claims = poses.joint_scores.sum(axis=1) * np.exp(-np.square(distance) / 2)
-    return np.asarray(poses.xy[int(claims.argmax())], np.float64)
+    length = float(torso_lengths(_places(joints)[None], skeleton.joints)[0])
+    return None if np.isnan(length) else length
 
 
 def joint_hits(found: FloatArray | None, joints: FloatArray, torso: float) -> BoolArray:
-    """[J] which labelled joints were found within :data:`THRESHOLD` torso lengths.
+    """[J] which labelled joints were found within 0.2 torso lengths.
 
     Args:
         found: [J, 2], NaN for a joint that was not found; None when nobody was.
@@ -107,6 +74,9 @@ def joint_hits(found: FloatArray | None, joints: FloatArray, torso: float) -> Bo
     """
     if found is None:
         return np.zeros(len(joints), np.bool_)
-    distance = np.hypot(found[:, 0] - joints[:, 0], found[:, 1] - joints[:, 1])
-    # NaN compares as false.
-    return np.asarray((distance <= THRESHOLD * torso) & (joints[:, 2] > 0))
+    return np.asarray(relative_distances(found, _places(joints), np.array(torso)) <= PCK_THRESHOLD)
+
+
+def _places(joints: FloatArray) -> FloatArray:
+    """[J, 2] x and y; NaN where the label says that the joint is missing."""
+    return np.where(joints[:, 2:] > 0, joints[:, :2], np.nan)

@@ -23,13 +23,15 @@ from ltsh_deploy.drawing import draw_poses
 from ltsh_deploy.errors import FieldsError, ImageError, InputError
 from ltsh_deploy.fields import Fields
 from ltsh_deploy.images import Image
+from ltsh_deploy.metrics import choose_person
+from ltsh_deploy.metrics_distances import BoolArray, FloatArray
 from ltsh_deploy.network_base import ImageNetwork
 from ltsh_deploy.poses import Poses
 from ltsh_deploy.train.augment import Warp, centred_warp
 from ltsh_deploy.train.batches import collate
 from ltsh_deploy.train.crops import Crop, make_crop, picture_crop
 from ltsh_deploy.train.losses import compute_losses
-from ltsh_deploy.train.pck import BoolArray, FloatArray, PckScore, choose_person, joint_hits, pck, torso_length
+from ltsh_deploy.train.pck import PckScore, joint_hits, pck, torso_length
 from ltsh_deploy.train.pools import Pool
 from ltsh_deploy.train.targets import make_targets
 

@@ -18,7 +18,7 @@ def load_mat(path: Path) -> dict[str, Any]:
         MissingPartError: without scipy.
         InputError: when the file cannot be read.
     """
-    io = import_part("scipy.io", "Reading Matlab files", "train")
+    io = import_part("scipy.io", "Reading Matlab files", "eval", "train")
     try:
         variables: dict[str, Any] = io.loadmat(str(path))
     except FileNotFoundError:

@@ -1,0 +1,130 @@
+"""COCO's keypoint annotations as units: every picture that is listed, people or none, in the order of its numbers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ltsh_deploy.datasets.files import find_folder, read_json
+from ltsh_deploy.errors import InputError
+from ltsh_deploy.evaluation.units import CocoTruth, EvaluationSet, Unit
+from ltsh_deploy.json_checks import as_list, as_mapping, as_number, as_numbers, as_whole
+from ltsh_deploy.skeletons import COCO17
+
+__all__ = ["coco_units"]
+
+
+def coco_units(path: Path, images: Path | None = None) -> EvaluationSet:
+    """The pictures of a keypoint annotation file, for COCO's metric.
+
+    Training leaves out pictures without people, evaluation must not: whoever is found there is a mistake.
+
+    Args:
+        path: the file.
+        images: folder of the pictures; when left out, the annotation file's, or one below it or the next, by COCO's
+            usual names, where there is one.
+
+    Raises:
+        InputError: when the file is missing, contradicts the form or lists a picture twice; it names the entry.
+    """
+    data = as_mapping(read_json(path), str(path))
+    categories = _person_categories(data, path)
+    folder = _image_folder(path, images)
+    by_image: dict[int, list[Mapping[str, Any]]] = {}
+    listed: dict[int, Mapping[str, Any]] = {}
+    for n, value in enumerate(as_list(data.get("images"), f"{path}: 'images'")):
+        where = f"{path}: images[{n}]"
+        image = as_mapping(value, where)
+        number = as_whole(image.get("id"), f"{where}: 'id'")
+        if number in listed:
+            raise InputError(f"{where}: the id {number} came before", "Ids of pictures must differ.")
+        listed[number], by_image[number] = image, []
+    notes: Counter[str] = Counter()
+    for n, value in enumerate(as_list(data.get("annotations"), f"{path}: 'annotations'")):
+        where = f"{path}: annotations[{n}]"
+        annotation = as_mapping(value, where)
+        if as_whole(annotation.get("category_id"), f"{where}: 'category_id'") not in categories:
+            continue
+        number = as_whole(annotation.get("image_id"), f"{where}: 'image_id'")
+        if number not in by_image:
+            notes["annotations of pictures that are not listed, left out"] += 1
+            continue
+        by_image[number].append({**annotation, "where": where})
+    units = [_unit(number, listed[number], by_image[number], folder) for number in sorted(listed)]
+    return EvaluationSet("coco", str(path), "oks", tuple(units), COCO17, notes=notes)
+
+
+def _person_categories(data: Mapping[str, Any], path: Path) -> set[int]:
+    """The ids of categories that have COCO's 17 joints."""
+    found = set()
+    for n, value in enumerate(as_list(data.get("categories"), f"{path}: 'categories'")):
+        category = as_mapping(value, f"{path}: categories[{n}]")
+        names = category.get("keypoints")
+        if isinstance(names, list) and tuple(names) == COCO17.joints:
+            found.add(as_whole(category.get("id"), f"{path}: categories[{n}]: 'id'"))
+    if not found:
+        raise InputError(
+            f"{path}: no category has COCO's 17 joints",
+            "Name a keypoint annotation file, such as person_keypoints.json.",
+        )
+    return found
+
+
+def _image_folder(path: Path, images: Path | None) -> Path | None:
+    root = path.parent.parent if path.parent.name == "annotations" else path.parent
+    name = path.stem.removeprefix("person_keypoints").lstrip("_")
+    if images is not None:
+        return find_folder(images, (), "pictures")
+    usual = [folder for folder in (root / name, root / "images" / name, root / "images", root) if folder.is_dir()]
+    return usual[0] if usual else None
+
+
+def _unit(number: int, image: Mapping[str, Any], annotations: list[Mapping[str, Any]], folder: Path | None) -> Unit:
+    people = len(annotations)
+    joints = np.zeros((people, COCO17.num_joints, 3))
+    areas, boxes = np.zeros(people), np.zeros((people, 4))
+    crowds, ignored = np.zeros(people, np.bool_), np.zeros(people, np.bool_)
+    for p, annotation in enumerate(annotations):
+        where = annotation["where"]
+        joints[p] = _joints(annotation, where)
+        areas[p] = as_number(annotation.get("area"), f"{where}: 'area'")
+        box = as_numbers(as_list(annotation.get("bbox"), f"{where}: 'bbox'"), f"{where}: 'bbox'")
+        if len(box) != 4:
+            raise InputError(f"{where}: 'bbox' must be 4 numbers, found {len(box)}")
+        boxes[p] = box
+        crowds[p] = bool(annotation.get("iscrowd"))
+        labelled = annotation.get("num_keypoints", int((joints[p, :, 2] > 0).sum()))
+        ignored[p] = crowds[p] or as_whole(labelled, f"{where}: 'num_keypoints'") == 0
+    name = image.get("file_name")
+    width, height = image.get("width"), image.get("height")
+    return Unit(
+        id=str(number),
+        skeleton=COCO17,
+        joints=joints,
+        head_sizes=np.full(people, np.nan),
+        scales=np.full(people, np.nan),
+        centres=boxes[:, :2] + boxes[:, 2:] / 2,
+        image=folder / name if folder is not None and isinstance(name, str) and name else None,
+        image_name=name if isinstance(name, str) else "",
+        size=(width, height) if isinstance(width, int) and isinstance(height, int) else None,
+        coco=CocoTruth(number, areas, boxes, crowds, ignored),
+    )
+
+
+def _joints(annotation: Mapping[str, Any], where: str) -> npt.NDArray[np.float64]:
+    """[17, 3] x, y, label; NaN where the label is 0."""
+    values = annotation.get("keypoints")
+    if values is None:
+        values = [0] * (3 * COCO17.num_joints)
+    numbers = as_numbers(as_list(values, f"{where}: 'keypoints'"), f"{where}: 'keypoints'")
+    if len(numbers) != 3 * COCO17.num_joints:
+        raise InputError(f"{where}: 'keypoints' must be {3 * COCO17.num_joints} numbers, found {len(numbers)}")
+    joints = np.array(numbers, np.float64).reshape(-1, 3)
+    joints[:, 2] = np.clip(joints[:, 2], 0, 2)
+    joints[joints[:, 2] == 0] = np.nan, np.nan, 0
+    return joints

@@ -1,0 +1,78 @@
+"""Units of the data sets that are read for training as well: LSP, synthetic people, shards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ltsh_deploy.datasets import Sample, open_dataset
+from ltsh_deploy.evaluation.groups import mean_of
+from ltsh_deploy.evaluation.units import EvaluationSet, Unit
+from ltsh_deploy.metrics import head_sizes
+from ltsh_deploy.skeletons import LSP14
+
+__all__ = ["KINDS", "sample_units"]
+
+#: What ``ltsh evaluate --dataset`` calls them, and what :func:`~ltsh_deploy.datasets.open_dataset` does.
+KINDS = {"lsp": "lsp", "synthetic": "ltsh", "shards": "shards"}
+
+
+def sample_units(kind: str, path: Path, images: Path | None = None, split: str | None = None) -> EvaluationSet:
+    """The pictures of a data set. Those without labelled people are left out.
+
+    Data sets with the 14 joints of Leeds Sports Pose are measured by PCK@0.2, where each labelled person is a unit; all
+    others by MPII's multi-person metric, where a unit is a whole picture and the head size 25 * scale.
+
+    Args:
+        kind: one of :data:`KINDS`.
+        path: file or folder, as the kind expects.
+        images: folder of the pictures, for kinds that have an option for it.
+        split: ``"train"`` or ``"val"`` for these alone; None for all.
+
+    Raises:
+        InputError: when the data cannot be read or hold no usable picture.
+        MissingPartError: when the format needs a package that is not installed.
+    """
+    options: dict[str, Any] = {} if images is None else {"images": images}
+    dataset = open_dataset(KINDS[kind], path, split=split, **options)
+    single = dataset.skeleton == LSP14
+    units = tuple(unit for sample in dataset for unit in (_single_units(sample) if single else [_unit(sample)]))
+    return EvaluationSet(kind, str(path), "pck" if single else "ap", units, dataset.skeleton, notes=dataset.skipped)
+
+
+def _unit(sample: Sample) -> Unit:
+    return Unit(
+        id=sample.id,
+        skeleton=sample.skeleton,
+        joints=sample.joints,
+        head_sizes=head_sizes(np.full((len(sample), 4), np.nan), sample.scales),
+        scales=sample.scales,
+        centres=sample.centres,
+        image=sample.image,
+        image_name=sample.id,
+        mean_scale=mean_of(sample.scales),
+        characteristics=sample.characteristics,
+        is_real=not sample.is_synthetic.all(),
+    )
+
+
+def _single_units(sample: Sample) -> Iterator[Unit]:
+    """A unit for each labelled person; where there is only one, it has the picture's name and no centre is told."""
+    people = np.flatnonzero(sample.labelled.any(axis=1)).tolist()
+    for number, p in enumerate(people, start=1):
+        one = slice(p, p + 1)
+        yield Unit(
+            id=sample.id if len(people) == 1 else f"{sample.id}:{number}",
+            skeleton=sample.skeleton,
+            joints=sample.joints[one],
+            head_sizes=head_sizes(np.full((1, 4), np.nan), sample.scales[one]),
+            scales=sample.scales[one],
+            centres=np.full((1, 2), np.nan) if len(people) == 1 else sample.centres[one],
+            image=sample.image,
+            image_name=sample.id,
+            characteristics={name: values[one] for name, values in sample.characteristics.items()},
+            is_real=not sample.is_synthetic[p],
+        )

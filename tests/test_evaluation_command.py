@@ -1,0 +1,252 @@
+"""``ltsh evaluate`` from its arguments to its files and exit codes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ltsh_deploy.cli import evaluate_job
+from ltsh_deploy.cli.main import main
+from ltsh_deploy.outputs import write_image
+from tests.colour_model import paint
+from tests.evaluation_data import arm_set, mpii_files, predicted, standing, write_arm_model, write_json
+from tests.test_metrics_conformance import CASES
+
+Run = Callable[..., int]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_arm_model(tmp_path_factory.mktemp("model") / "arms.onnx")
+
+
+@pytest.fixture
+def evaluate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run ``ltsh evaluate`` in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    return lambda *arguments: main(["evaluate", *map(str, arguments)])
+
+
+@pytest.fixture
+def arms(tmp_path: Path) -> list[str]:
+    """The arguments that name a data set of arms."""
+    arm_set(tmp_path / "set", [(8, 16), (40, 80)], [(24, 40)], [])
+    return ["--dataset", "conformance", "--annotations", "set/gt.json", "--images", "set/images", "--device", "cpu"]
+
+
+def compare(found: dict[str, Any], expected: dict[str, Any]) -> None:
+    """All figures of the published evaluator, in its own words."""
+    for name in ("ap", "table"):
+        assert found[name].keys() == expected[name].keys()
+        for key, value in expected[name].items():
+            assert found[name][key] == (None if value is None else pytest.approx(value, abs=1e-6))
+    assert found["ap_by_id"] == [None if v is None else pytest.approx(v, abs=1e-6) for v in expected["ap_by_id"]]
+    for name in ("n_gt", "n_det", "n_tp"):
+        assert found[name] == expected[name]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_command_agrees_with_the_published_evaluator(
+    evaluate: Run, shared: Path, capsys: pytest.CaptureFixture[str], case: str
+) -> None:
+    folder = shared / "data" / "conformance" / "mp_ap" / case
+    code = evaluate(
+        "--dataset", "conformance", "--annotations", folder / "gt.json",
+        "--predictions", folder / "pred.json", "--json", "-",
+    )  # fmt: skip
+    assert code == 0
+    compare(json.loads(capsys.readouterr().out), json.loads((folder / "expected.json").read_text())["poseval"])
+
+
+@pytest.mark.parametrize("name", ["pred", "pred_gt", "pred_jitter"])
+def test_the_command_agrees_on_real_groups(
+    evaluate: Run, shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    folder = shared / "data" / "conformance" / "mp_ap_real350"
+    truth = ["--dataset", "conformance", "--annotations", folder / "gt.json"]
+    assert evaluate(*truth, "--predictions", folder / f"{name}.json", "--out", "out", "--json", "first.json") == 0
+    found = json.loads((tmp_path / "first.json").read_text())
+    compare(found, json.loads((folder / "expected.json").read_text())[name]["poseval"])
+    if name == "pred":
+        row = [round(value, 2) for value in found["table"].values()]
+        assert row == [93.82, 90.65, 81.05, 73.68, 76.30, 72.77, 66.93, 79.31]
+        assert round(found["table"]["mAP"], 4) == 79.3135
+    # What was written is worth the same.
+    assert evaluate(*truth, "--predictions", "out/predictions.json", "--json", "second.json") == 0
+    again = json.loads((tmp_path / "second.json").read_text())
+    assert all(again[key] == found[key] for key in ("table", "ap", "n_gt", "n_det", "n_tp"))
+
+
+def test_the_documented_command_for_single_people(
+    evaluate: Run, shared: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    coco_model = shared / "models" / "coco_paf_mobilenet_v2_small.onnx"
+    labels = shared / "data" / "real" / "mpii" / "annotations.json"
+    assert (
+        evaluate(coco_model, "--dataset", "mpii-json", "--annotations", labels, "--threads", 1, "--device", "cpu") == 0
+    )
+    table = capsys.readouterr().out.splitlines()
+    names, figures = table[3].split(), table[4].split()
+    # docs/evaluation.md says 86.36, 57 of 66 joints; one or two may fall otherwise where numbers are rounded otherwise.
+    assert float(figures[names.index("PCKh")]) == pytest.approx(86.36, abs=3.1)
+    assert "never found, and so always missed: head_top" in table[-1]
+
+
+def test_a_model_is_measured_and_its_people_are_written(
+    evaluate: Run, model: Path, arms: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluate(model, *arms, "--out", "out", "--json", "figures.json", "--scales", "1", "2") == 0
+    table = capsys.readouterr().out
+    assert "3 units, 3 people" in table
+    assert "protocol fast, scales 1 2\n" in table
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert figures == json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert figures["mAP"] == 100
+    assert figures["protocol"]["scales"] == [1, 2]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+        "metrics.json", "predictions.json", "predictions.jsonl",
+    ]  # fmt: skip
+    # The same settings again: nothing is looked at, so the pictures may be gone.
+    for picture in (tmp_path / "set" / "images").iterdir():
+        picture.unlink()
+    assert evaluate(model, *arms, "--out", "out", "--scales", "1,2") == 0
+    assert evaluate(model, *arms, "--out", "out") == 2
+    assert evaluate(model, *arms, "--out", "out", "--restart") == 3
+
+
+def test_scales_may_stand_before_the_model(
+    evaluate: Run, model: Path, arms: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluate("--scales", "0.7", "1", "1.3", model, *arms, "--flip") == 0
+    assert "scales 0.7 1 1.3, mirrored too" in capsys.readouterr().out
+    assert evaluate("--scales", model, *arms) == 2
+    assert evaluate("--scales", "0", model, *arms) == 2
+    assert evaluate(model, *arms, "--scales") == 2
+
+
+def test_bad_pictures_are_named_and_the_rest_is_measured(
+    evaluate: Run, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arm_set(tmp_path / "set", *[[(8, 16)]] * 6)
+    for number in range(5):
+        (tmp_path / "set" / "images" / f"a{number}.png").unlink()
+    places = ["--dataset", "conformance", "--annotations", "set/gt.json", "--images", "set/images"]
+    assert evaluate(model, *places, "--device", "cpu", "--json", "-") == 3
+    output = capsys.readouterr()
+    figures = json.loads(output.out)
+    assert list(figures["failures"]) == [f"a{number}.png" for number in range(5)]
+    assert figures["n_tp"]["right_wrist"] == 1
+    assert "a0.png: cannot be read" in output.err.replace("\n", "")
+    assert "2 more pictures could not be used" in output.err
+
+
+def test_mpii_by_way_of_every_form_of_predictions(
+    evaluate: Run, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    annotations, groups = mpii_files(tmp_path, [[standing(100), standing(300)], [standing(50)]], [[[1], [2]], [[1]]])
+    content = predicted([standing(100), standing(2000)], [standing(310)], [standing(40)])
+    for entry, name in zip(content["images"], ("0.png:1", "0.png:2", "1.png:1"), strict=True):
+        entry["id"] = name
+    write_json(tmp_path / "p.json", content)
+    places = ["--dataset", "mpii", "--annotations", annotations, "--groups", groups]
+    assert evaluate(*places, "--predictions", "p.json", "--out", "out") == 0
+    assert "1 people found who cannot belong to the unit's group" in capsys.readouterr().out
+    found = [
+        (evaluate(*places, "--predictions", f"out/predictions.{form}", "--json", "-"), capsys.readouterr().out)
+        for form in ("json", "mat")
+    ]
+    assert [code for code, _ in found] == [0, 0]
+    first, second = (json.loads(text) for _, text in found)
+    for name in ("table", "ap", "n_gt", "n_det", "n_tp"):
+        assert first[name] == second[name]
+    assert evaluate(*places, "--predictions", "p.json", "--no-filter-groups", "--json", "-") == 0
+    raw = json.loads(capsys.readouterr().out)
+    assert raw["n_det"]["neck"] == first["n_det"]["neck"] + 1
+    # A model looks as the benchmark allows; here nobody is where the labels are.
+    (tmp_path / "images").mkdir()
+    for number in range(2):
+        write_image(tmp_path / "images" / f"{number}.png", paint([(8, 16)]))
+    assert evaluate(model, *places, "--images", "images", "--device", "cpu", "--json", "-") == 0
+    looked = json.loads(capsys.readouterr().out)
+    assert looked["protocol"]["name"] == "paper"
+    assert looked["filter_groups"] is True
+
+
+def test_coco_results_are_written_and_read(
+    evaluate: Run, shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = shared / "data" / "conformance" / "oks_coco17" / "02_jitter"
+    places = ["--dataset", "coco", "--annotations", folder / "coco_gt.json"]
+    expected = json.loads((folder / "expected.json").read_text())["stats"]
+    assert evaluate(*places, "--predictions", folder / "coco_dt.json", "--out", "out") == 0
+    assert f"{100 * expected['AP']:.2f}" in capsys.readouterr().out
+    for name in ("coco_results.json", "predictions.json"):
+        assert evaluate(*places, "--predictions", f"out/{name}", "--json", "-") == 0
+        stats = json.loads(capsys.readouterr().out)["stats"]
+        assert stats == {key: pytest.approx(value, abs=1e-9) for key, value in expected.items()}
+
+
+def test_two_models_are_compared_in_a_report(
+    evaluate: Run, model: Path, arms: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluate(model, *arms, "--out", "out") == 0
+    lines = [*arms[:6], "--predictions", "out/predictions.json", "--compare", model, "--report", "report", "--flip"]
+    assert evaluate(*lines) == 0
+    page = (tmp_path / "report" / "report.html").read_text()
+    report = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert len(report["models"]) == 2
+    assert "http" not in page.replace("http://www.w3.org/", "")
+    assert capsys.readouterr().out.count("3 units, 3 people") == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        ([], 2, "either a MODEL or --predictions"),
+        (["model.onnx", "--predictions", "p.json"], 2, "either a MODEL or --predictions"),
+        (["--predictions", "p.json", "--flip"], 2, "--flip is for models"),
+        (["--predictions", "p.json", "--protocol", "paper"], 2, "--protocol is for models"),
+        (["--predictions", "p.json", "--compare", "q.json"], 2, "--compare is for the report"),
+        (["absent.onnx", "--restart"], 2, "--restart discards"),
+        (["--predictions", "p.json", "--json", "p.json"], 2, "would replace"),
+        (["--predictions", "p.json", "--json", "set/gt.json"], 2, "would replace"),
+        (["--predictions", "out/predictions.json", "--out", "out"], 2, "would replace"),
+        (["--predictions", "absent.json"], 3, "there is no such file"),
+        (["absent.onnx"], 3, "absent.onnx"),
+        (["--predictions", "p.json", "--out", "p.json/x"], 1, "p.json"),
+        (["--predictions", "p.json", "--groups", "p.json"], 2, "have no groups"),
+    ],
+)
+def test_mistakes_are_told_before_any_work(
+    evaluate: Run,
+    arms: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    code: int,
+    message: str,
+) -> None:
+    write_json(tmp_path / "p.json", {"images": []})
+    (tmp_path / "out").mkdir()
+    write_json(tmp_path / "out" / "predictions.json", {"images": []})
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.json")}
+    assert evaluate(*arms[:6], *arguments) == code
+    output = capsys.readouterr()
+    assert message in output.err.replace("\n", " ")
+    assert not output.out
+    assert all(path.read_bytes() == content for path, content in before.items())
+
+
+def test_an_interruption_says_how_to_go_on(
+    evaluate: Run, model: Path, arms: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*arguments: Any, **options: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(evaluate_job, "evaluate_model", interrupt)
+    assert evaluate(model, *arms, "--out", "out") == 130
+    assert "the same command goes on from there" in capsys.readouterr().err.replace("\n", " ")
