@@ -44,7 +44,7 @@ $(VENV)/.installed-demo: $(VENV)/.created setup.cfg pyproject.toml | model
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.created setup.cfg pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet --editable '.[cpu,train,export,dev]' --constraint constraints.txt
+	$(BIN)/python -m pip install --quiet --editable '.[cpu,train,synth,export,dev]' --constraint constraints.txt
 	@touch $@ $(VENV)/.installed-demo
 
 model:

@@ -15,7 +15,7 @@ from ltsh_deploy.errors import ExitCode, UsageError
 if TYPE_CHECKING:
     from ltsh_deploy.datasets import SampleList
 
-__all__ = ["command"]
+__all__ = ["command", "parse_settings"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -108,13 +108,13 @@ def _open(
 ) -> SampleList:
     from ltsh_deploy.datasets import open_dataset
 
-    options = _parse_settings(settings)
+    options = parse_settings(settings)
     if options.keys() & {"split", "ignore_outside"}:
         raise UsageError("--set: split and ignore_outside have options of their own: --split, --ignore-outside")
     return open_dataset(kind, path, split=split, ignore_outside=ignore_outside, **options)
 
 
-def _parse_settings(settings: tuple[str, ...]) -> dict[str, Any]:
+def parse_settings(settings: tuple[str, ...]) -> dict[str, Any]:
     """KEY=VALUE with YAML values, as in configurations."""
     import yaml
 

@@ -25,7 +25,7 @@ MAY_IMPORT = {
 AT_LOAD = {
     "cuda_kernels": {"numpy"},
     "ltsh_deploy": {"numpy", "cv2"},
-    "train": {"numpy", "cv2", "torch", "safetensors"},
+    "train": {"numpy", "cv2", "torch", "safetensors", "numba"},
     "export": {"numpy", "cv2", "torch", "onnx"},
     "cli": {"click", "cv2", "numpy"},
 }
