@@ -39,13 +39,18 @@ $(VENV)/.created:
 	@printf '%s\n' "$$CURDIR" >$@
 
 # The model is looked for first: without one, nothing needs to be installed.
-$(VENV)/.installed-demo: $(VENV)/.created setup.cfg pyproject.toml | model
+$(VENV)/.installed-demo: $(VENV)/.created setup.cfg setup.py pyproject.toml | model
 	$(BIN)/python -m pip install --quiet --editable '.[cpu]'
 	@touch $@
 
-$(VENV)/.installed-dev: $(VENV)/.created setup.cfg pyproject.toml constraints.txt
+$(VENV)/.installed-dev: $(VENV)/.created setup.cfg setup.py pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --editable '.[cpu,train,synth,export,dev]' --constraint constraints.txt
 	@touch $@ $(VENV)/.installed-demo
+
+# The install builds the decoder too; this builds it again when its sources change.
+$(VENV)/.built: $(VENV)/.installed-dev $(wildcard cuda_kernels/*.cpp cuda_kernels/*.h cuda_kernels/sources.py)
+	@$(BIN)/python setup.py --quiet build_ext --inplace
+	@touch $@
 
 model:
 	@if [ -n "$$MODEL" ]; then \
@@ -68,7 +73,7 @@ demo: model $(VENV)/.installed-demo
 	$(BIN)/python -m ltsh_deploy infer "$$picture" --model "$$model" --draw $(DEMO_OUT)/drawn; \
 	echo "The drawn result: $(DEMO_OUT)/drawn/$$(ls -t $(DEMO_OUT)/drawn | head -n 1)"
 
-test: $(VENV)/.installed-dev
+test: $(VENV)/.built
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
 
 lint: $(VENV)/.installed-dev
@@ -90,5 +95,6 @@ format: $(VENV)/.installed-dev
 
 clean:
 	rm -rf build dist $(DEMO_OUT) *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -f cuda_kernels/*.so
 	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 	@test ! -f $(VENV)/.created || rm -rf '$(VENV)'

@@ -1,4 +1,4 @@
-"""The NumPy decoder: time by step and number of people, accuracy, worst case. Run with ``python -m benchmarks.decode``.
+"""Both decoders: time by step and number of people, accuracy, worst case. Run with ``python -m benchmarks.decode``.
 
 Everything runs on one thread. Times are set beside U: the time that cv2.resize takes, in the same run, to upsample the
 same 57-channel 46 x 54 maps by four with INTER_CUBIC, which is where other decoders begin. U is measured anew beside
@@ -7,23 +7,29 @@ every row, so that a machine that slows down slows both.
 
 from __future__ import annotations
 
+import os
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import ModuleType
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
+import ltsh_deploy.compiled
+import ltsh_deploy.decode
 from benchmarks.people import random_people
 from benchmarks.report import machine, median_ms, table, write_section
-from ltsh_deploy.decode import DecodeConfig, assemble_poses, check_fields, decode_fields, find_peaks, score_limbs
+from ltsh_deploy.decode import DecodeConfig, check_fields, decode_fields
 from ltsh_deploy.encode import encode_fields
 from ltsh_deploy.fields import Fields
 from ltsh_deploy.skeletons import COCO18, LTSH15, Skeleton
 
 SIZES = ((46, 54), (92, 164))
 PEOPLE = (1, 5, 10, 30, 60)
+TITLES = {"numpy": "NumPy", "compiled": "Compiled"}
 
 
 def yardstick() -> float:
@@ -41,7 +47,16 @@ def peak_memory(work: Callable[[], object]) -> float:
     return peak / 2**20
 
 
-def speed() -> list[list[object]]:
+@contextmanager
+def decoder(name: str) -> Iterator[None]:
+    """Have ``decode_fields`` take this decoder."""
+    before = os.environ.get("LTSH_DECODER", "")
+    os.environ["LTSH_DECODER"] = name
+    yield
+    os.environ["LTSH_DECODER"] = before
+
+
+def speed(steps_of: ModuleType) -> list[list[object]]:
     """Medians of the three steps and of the whole, 57-channel maps of people who may overlap and be cut off."""
     rows: list[list[object]] = []
     for h, w in SIZES:
@@ -50,16 +65,16 @@ def speed() -> list[list[object]]:
             people = random_people(rng, count, COCO18, (w * 8, h * 8), apart=0, inside=False)
             fields = encode_fields(people, COCO18, (h, w))
             heatmaps = fields.heatmaps[: COCO18.num_joints]
-            peaks = find_peaks(heatmaps)
-            connections = score_limbs(fields.pafs, peaks, COCO18)
+            peaks = steps_of.find_peaks(heatmaps)
+            connections = steps_of.score_limbs(fields.pafs, peaks, COCO18)
             u = yardstick()
             steps = [
                 median_ms(work)
                 for work in (
                     lambda fields=fields: check_fields(fields, COCO18),
-                    lambda heatmaps=heatmaps: find_peaks(heatmaps),
-                    lambda fields=fields, peaks=peaks: score_limbs(fields.pafs, peaks, COCO18),
-                    lambda peaks=peaks, connections=connections: assemble_poses(peaks, connections, COCO18),
+                    lambda heatmaps=heatmaps: steps_of.find_peaks(heatmaps),
+                    lambda fields=fields, peaks=peaks: steps_of.score_limbs(fields.pafs, peaks, COCO18),
+                    lambda peaks=peaks, connections=connections: steps_of.assemble_poses(peaks, connections, COCO18),
                     lambda fields=fields: decode_fields(fields, COCO18),
                 )
             ]
@@ -128,7 +143,9 @@ def accuracy_of(skeleton: Skeleton, sigma: float, count: int, scenes: int = 20) 
     ]
 
 
-def goals(times: list[list[object]], worst: list[list[object]], errors: list[list[object]]) -> str:
+def goals(
+    times: dict[str, list[list[object]]], worst: dict[str, list[list[object]]], errors: list[list[object]]
+) -> str:
     """What was promised, and whether this run kept it."""
 
     def largest(rows: list[list[object]], column: int, *where: object) -> float:
@@ -137,11 +154,18 @@ def goals(times: list[list[object]], worst: list[list[object]], errors: list[lis
 
     clean, noisy = ([row for row in errors if (row[1] == 0) is wanted] for wanted in (True, False))
     rows: list[list[object]] = []
+    speeds = [
+        (f"{name}, {what}", limits[name], largest(rows_of[name], column, *where))
+        for what, limits, rows_of, column, where in (
+            ("10 people, 46 x 54 cells, in U", {"numpy": 0.6, "compiled": 1 / 9}, times, 9, ("46 x 54", 10)),
+            ("30 people, 46 x 54 cells, in U", {"numpy": 4.0, "compiled": 1 / 5}, times, 9, ("46 x 54", 30)),
+            ("white noise, 46 x 54 cells, ms", {"numpy": 15.0, "compiled": 5.0}, worst, 4, ("46 x 54",)),
+            ("white noise, 184 x 216 cells, ms", {"numpy": 60.0, "compiled": 20.0}, worst, 4, ("184 x 216",)),
+        )
+        for name in rows_of
+    ]
     for promise, limit, measured in (
-        ("10 people, 46 x 54 cells, in U", 0.6, largest(times, 9, "46 x 54", 10)),
-        ("30 people, 46 x 54 cells, in U", 4.0, largest(times, 9, "46 x 54", 30)),
-        ("white noise, 46 x 54 cells, ms", 15.0, largest(worst, 4, "46 x 54")),
-        ("white noise, 184 x 216 cells, ms", 60.0, largest(worst, 4, "184 x 216")),
+        *speeds,
         ("mean error on clean maps, px", 0.1, largest(clean, 3)),
         ("bias on clean maps, px an axis", 0.05, max(largest(clean, 5), largest(clean, 6))),
         ("mean error with noise of 0.02, px", 0.35, largest(noisy, 3)),
@@ -156,7 +180,11 @@ def goals(times: list[list[object]], worst: list[list[object]], errors: list[lis
 def main() -> None:
     """Measure all and write the tables."""
     cv2.setNumThreads(1)
-    times, worst, errors = speed(), noise(), accuracy()
+    times, worst = {}, {}
+    for name, steps_of in {"numpy": ltsh_deploy.decode, "compiled": ltsh_deploy.compiled}.items():
+        with decoder(name):
+            times[name], worst[name] = speed(steps_of), noise()
+    errors = accuracy()
     steps = ["check ms", "peaks ms", "limbs ms", "assembly ms", "all ms", "U ms", "all / U"]
     accuracies = ["mean error px", "median px", "bias x px", "bias y px", "joints missed or on another person %"]
     write_section(
@@ -171,11 +199,23 @@ def main() -> None:
                 "Where the number of people is wrong, limbs of two people lie on one line, so that nothing in the maps "
                 "tells which end belongs to whom; or noise made a false peak on a true limb.",
                 "### Time by step",
-                (speed.__doc__ or "").strip() + " Memory is what Python and NumPy allocate.",
-                table(["cells", "people", "peaks", *steps, "peak MiB"], times),
+                (speed.__doc__ or "").strip() + " Memory is what Python and NumPy allocate; what the "
+                "compiled decoder takes for itself is not counted.",
+                *(
+                    part
+                    for name, rows in times.items()
+                    for part in (f"{TITLES[name]}:", table(["cells", "people", "peaks", *steps, "peak MiB"], rows))
+                ),
                 "### Worst case",
                 (noise.__doc__ or "").strip(),
-                table(["cells", "noise", "peaks dropped", "people", "ms", "peak MiB"], worst),
+                *(
+                    part
+                    for name, rows in worst.items()
+                    for part in (
+                        f"{TITLES[name]}:",
+                        table(["cells", "noise", "peaks dropped", "people", "ms", "peak MiB"], rows),
+                    )
+                ),
                 "### Accuracy",
                 (accuracy.__doc__ or "").strip()
                 + " Errors are those of joints found within a cell of their place; the others are counted apart.",

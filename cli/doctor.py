@@ -34,7 +34,7 @@ from ltsh_deploy.cli.requirements import (
     read_requirements,
 )
 from ltsh_deploy.errors import ExitCode
-from ltsh_deploy.parts import DISTRIBUTION, install_line, is_installed, replace_line
+from ltsh_deploy.parts import DISTRIBUTION, build_line, install_line, is_installed, replace_line
 
 __all__ = ["command", "examine", "notices"]
 
@@ -60,7 +60,7 @@ def examine() -> dict[str, Any]:
     """The report, as ``--json`` writes it."""
     requirements = read_requirements()
     answers = _probe_all(_installed_modules(requirements))
-    gpu = answers.pop(probe.NVIDIA_DRIVER)
+    gpu, decoder = answers.pop(probe.NVIDIA_DRIVER), _decoder(answers.pop(probe.COMPILED_DECODER))
     packages = _packages(requirements, answers)
     extras = {
         name: _with_better_repair(name, check_extra(name, requirements, packages), packages, not gpu["problem"])
@@ -79,15 +79,21 @@ def examine() -> dict[str, Any]:
         "nvidia": {"driver_cuda": None, "devices": []} | gpu,
         "display": _display(),
         "ffmpeg": _ffmpeg(),
+        "decoder": decoder,
         "packages": {name: asdict(package) for name, package in sorted(packages.items())},
         "core": asdict(core),
         "extras": {name: asdict(extra) for name, extra in extras.items()},
-        "notices": notices(packages),
+        "notices": notices(packages, decoder["problem"]),
     }
 
 
-def notices(packages: Mapping[str, Package]) -> list[dict[str, Any]]:
-    """What is odd about the environment as a whole, and lines that repair it: packages that overwrite each other."""
+def notices(packages: Mapping[str, Package], no_decoder: str | None = None) -> list[dict[str, Any]]:
+    """What is odd about the environment as a whole, and lines that repair it: packages that overwrite each other.
+
+    Args:
+        packages: the installed ones.
+        no_decoder: why the compiled decoder does not work, or None.
+    """
     found: list[dict[str, Any]] = []
     for module, names in RIVALS.items():
         present = [name for name in names if name in packages]
@@ -107,6 +113,9 @@ def notices(packages: Mapping[str, Package]) -> list[dict[str, Any]]:
                 "repair": [f"{replace_line(present, *extras)}  # {purpose}" for extras, purpose in choices],
             }
         )
+    if no_decoder:
+        notice = f"poses are decoded by NumPy, several times slower than by the compiled decoder: {no_decoder}"
+        found.append({"notice": notice, "repair": [f"{build_line()}  # with a C++ compiler such as g++"]})
     if not is_installed():
         notice = f"{DISTRIBUTION} is not installed; it runs from a checkout"
         found.append({"notice": notice, "repair": [install_line()]})
@@ -177,7 +186,7 @@ def _probe_all(modules: Iterable[str | None]) -> dict[str, dict[str, Any]]:
     # The slowest first, so that it does not run on alone at the end.
     names = sorted((m for m in modules if m), key=lambda m: (m != "torch", m))
     with ThreadPoolExecutor(max_workers=4) as pool:
-        return dict(pool.map(lambda name: (name, _probe(name)), [probe.NVIDIA_DRIVER, *names]))
+        return dict(pool.map(lambda name: (name, _probe(name)), [probe.NVIDIA_DRIVER, probe.COMPILED_DECODER, *names]))
 
 
 def _probe(name: str) -> dict[str, Any]:
@@ -218,6 +227,12 @@ def _display() -> str | None:
     return os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY") or None
 
 
+def _decoder(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """Which decoder runs, the compiled one's place, and why it does not work."""
+    works = not answer["problem"] and os.environ.get("LTSH_DECODER") != "numpy"
+    return {"runs": "compiled" if works else "numpy", "library": answer.get("library"), "problem": answer["problem"]}
+
+
 def _ffmpeg() -> dict[str, str] | None:
     path = shutil.which("ffmpeg")
     if path is None:
@@ -231,7 +246,7 @@ def _ffmpeg() -> dict[str, str] | None:
 
 
 def _as_text(report: Mapping[str, Any]) -> str:
-    system, gpu, ffmpeg = report["platform"], report["nvidia"], report["ffmpeg"]
+    system, gpu, ffmpeg, decoder = (report[part] for part in ("platform", "nvidia", "ffmpeg", "decoder"))
     gpus = [f"{d['name']}, {d['memory_mib']} MiB, compute {d['compute_capability']}" for d in gpu["devices"]]
     lines = [
         f"ltsh      {report['version']}",
@@ -241,6 +256,7 @@ def _as_text(report: Mapping[str, Any]) -> str:
         *(f"gpu       {name}" for name in gpus or [f"no NVIDIA GPU ({gpu['problem'] or 'the driver lists none'})"]),
         f"display   {report['display'] or 'none: --show cannot open a window'}",
         f"ffmpeg    {ffmpeg['version'] + '  ' + ffmpeg['path'] if ffmpeg else 'none: drawn videos have no sound'}",
+        f"decoder   {decoder['runs']}  {decoder['library'] or ''}".rstrip(),
         "",
         "Packages",
     ]

@@ -12,12 +12,15 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-__all__ = ["IDENTITY_MODEL", "MARK", "NVIDIA_DRIVER", "PROBES"]
+__all__ = ["COMPILED_DECODER", "IDENTITY_MODEL", "MARK", "NVIDIA_DRIVER", "PROBES"]
 
 #: Begins the line on stdout that carries the answer; packages may print lines of their own.
 MARK = "ltsh-probe:"
 #: Asked for instead of a module, the driver's own list of devices is the answer.
 NVIDIA_DRIVER = "nvidia driver"
+
+#: The module that loads the compiled decoder.
+COMPILED_DECODER = "ltsh_deploy.cuda_kernels.cpu_library"
 
 #: The smallest ONNX model, y = x for one float: it shows which execution providers onnxruntime can truly load.
 IDENTITY_MODEL = bytes.fromhex(
@@ -61,6 +64,11 @@ def _onnxruntime(module: Any) -> dict[str, Any]:
     return {"providers": providers}
 
 
+def _compiled_decoder(module: Any) -> dict[str, Any]:
+    """Where the library lies; raises OSError when it cannot be used."""
+    return {"library": str(module.load_library().path)}
+
+
 def _cuda_driver() -> dict[str, Any]:
     """The NVIDIA driver's own list of devices; raises OSError where there is no driver."""
     import ctypes
@@ -98,6 +106,7 @@ def _cuda_driver() -> dict[str, Any]:
 #: What is asked of a package beyond that it can be imported.
 PROBES: Mapping[str, Callable[[Any], dict[str, Any]]] = {
     "cv2": _opencv,
+    COMPILED_DECODER: _compiled_decoder,
     "torch": _torch,
     "onnxruntime": _onnxruntime,
 }

@@ -1,1 +1,3 @@
-"""CUDA kernels. Nothing is here yet: the room is kept so that the package's layout does not change when they come."""
+"""Decoding close to the processor: the arithmetic that CUDA kernels and the compiled decoder for the CPU share, and the
+latter. The kernels themselves are not here yet.
+"""

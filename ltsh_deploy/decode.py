@@ -1,4 +1,7 @@
-"""From fields to poses: peaks, limb scores, assembly. NumPy and OpenCV only; the reference for every other decoder.
+"""From fields to poses: peaks, limb scores, assembly.
+
+The steps here are NumPy and OpenCV only, the reference for every other decoder; :func:`decode_fields` takes the
+compiled ones (:mod:`ltsh_deploy.compiled`) where they are there.
 
 The three steps are those of OpenPose (Cao et al., "Realtime Multi-Person 2D Pose Estimation using Part Affinity
 Fields", CVPR 2017). Where this decoder departs from the published ones:
@@ -14,15 +17,18 @@ maps alone; from machine to machine the last bits of a joint's place differ, as 
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ltsh_deploy import compiled
 from ltsh_deploy.decode_config import DecodeConfig
-from ltsh_deploy.errors import FieldsError
+from ltsh_deploy.errors import FieldsError, MissingPartError, UsageError
 from ltsh_deploy.fields import Fields, cells_to_pixels
 from ltsh_deploy.limbs import Connections, score_limbs
+from ltsh_deploy.parts import build_line
 from ltsh_deploy.peaks import Peaks, find_peaks
 from ltsh_deploy.poses import Poses
 from ltsh_deploy.skeletons import Skeleton
@@ -34,6 +40,7 @@ __all__ = [
     "assemble_poses",
     "check_fields",
     "decode_fields",
+    "decoder_in_use",
     "find_peaks",
     "score_limbs",
 ]
@@ -87,20 +94,40 @@ def assemble_poses(
 
 
 def decode_fields(fields: Fields, skeleton: Skeleton, config: DecodeConfig = DecodeConfig()) -> Poses:
-    """All three steps on one image's fields.
+    """All three steps on one image's fields, by the compiled decoder where it is there, else by NumPy.
 
     Returns:
         Poses in pixels of the network's input.
 
     Raises:
+        UsageError: when the environment variable LTSH_DECODER names neither "compiled" nor "numpy".
+        MissingPartError: when it asks for the compiled decoder, and that is not there.
         FieldsError: when the maps hold NaN or infinity, or their channels do not fit the skeleton.
     """
     check_fields(fields, skeleton)
-    peaks = find_peaks(fields.heatmaps[: skeleton.num_joints], config.peak_threshold, config.max_peaks)
-    connections = score_limbs(fields.pafs, peaks, skeleton, config)
-    poses = assemble_poses(peaks, connections, skeleton, config)
+    heatmaps = fields.heatmaps[: skeleton.num_joints]
+    if decoder_in_use() == "compiled":
+        poses = compiled.decode_maps(heatmaps, fields.pafs, skeleton, config)
+    else:
+        peaks = find_peaks(heatmaps, config.peak_threshold, config.max_peaks)
+        connections = score_limbs(fields.pafs, peaks, skeleton, config)
+        poses = assemble_poses(peaks, connections, skeleton, config)
     poses.xy[...] = cells_to_pixels(poses.xy, fields.stride)
     return poses
+
+
+def decoder_in_use() -> str:
+    """Which decoder :func:`decode_fields` takes: "compiled" or "numpy".
+
+    The compiled one where it is there, unless the environment variable LTSH_DECODER names one.
+    """
+    wanted = os.environ.get("LTSH_DECODER", "")
+    if wanted not in ("", "compiled", "numpy"):
+        raise UsageError(f"LTSH_DECODER is {wanted!r}", 'Set it to "compiled" or "numpy", or not at all.')
+    problem = "" if wanted == "numpy" else compiled.why_missing()
+    if problem and wanted:
+        raise MissingPartError(f"LTSH_DECODER asks for the compiled decoder, which is missing: {problem}", build_line())
+    return "numpy" if problem or wanted == "numpy" else "compiled"
 
 
 def check_fields(fields: Fields, skeleton: Skeleton) -> None:

@@ -1,7 +1,8 @@
 """Which peaks belong together: line integrals of the PAFs between pairs of peaks, and a greedy choice among the pairs.
 
 A pair of peaks stops being sampled as soon as it can no longer reach the number of good samples it needs; no result
-depends on that.
+depends on that: samples are added up one by one in the order of reading. The arithmetic of ``cuda_kernels/limbs.h`` is
+this one, operation by operation, so that decoders agree in what they choose even where scores are tied.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from ltsh_deploy.decode_config import DecodeConfig
 from ltsh_deploy.peaks import Peaks
 from ltsh_deploy.skeletons import Skeleton
 
-__all__ = ["Connections", "score_limbs"]
+__all__ = ["Connections", "reading_order", "score_limbs"]
 
 IntArray = npt.NDArray[np.intp]
 
@@ -107,17 +108,19 @@ def _blocks(sizes: IntArray) -> Iterator[slice]:
 
 
 @lru_cache(maxsize=16)
-def _stages(samples: int, min_samples: int) -> tuple[npt.NDArray[np.float32], ...]:
-    """The parts of a line's length at which a PAF is read, in the order of reading.
+def reading_order(samples: int, min_samples: int) -> npt.NDArray[np.float32]:
+    """[samples] the parts of a line's length at which a PAF is read, in the order of reading.
 
-    If the points of the first stage all fail, the pair has failed. They lie well inside the limb, since most wrong
-    pairs share an end with a right one.
+    If the first ``samples - min_samples + 1`` points all fail, the pair has failed. They lie well inside the limb,
+    since most wrong pairs share an end with a right one.
     """
     positions = np.linspace(0, 1, samples, dtype=np.float32)
     decisive = samples - min_samples + 1
     first = (np.arange(1, decisive + 1) * samples) // (decisive + 1)
     rest = np.delete(positions, first)
-    return positions[first], rest[::2], rest[1::2]
+    order = np.concatenate([positions[first], rest[::2], rest[1::2]])
+    order.flags.writeable = False
+    return order
 
 
 class _PafSampler:
@@ -129,7 +132,9 @@ class _PafSampler:
         self.pafs = np.ascontiguousarray(pafs, np.float32).ravel()
         self.xy = np.ascontiguousarray(xy.T, np.float32)
         self.on_map = np.clip(self.xy, 0, [[self.w - 1], [self.h - 1]], dtype=np.float32)
-        self.stages = _stages(config.samples, config.min_samples)
+        decisive = config.samples - config.min_samples + 1
+        middle = (decisive + config.samples + 1) // 2
+        self.stages = np.split(reading_order(config.samples, config.min_samples), [decisive, middle])
 
     def scores(self, limb: IntArray, first: IntArray, second: IntArray) -> tuple[npt.NDArray[np.float64], IntArray]:
         """Scores of the pairs that may be joined, and which of the pairs those are."""
@@ -146,15 +151,16 @@ class _PafSampler:
         np.divide(vy, length, out=lines[5])
         offset = limb * (2 * self.h * self.w)
 
-        total, count = self._sample(lines, offset, self.stages[0])
+        total, count = np.zeros(len(kept), np.float32), np.zeros(len(kept), np.intp)
+        self._sample(lines, offset, self.stages[0], total, count)
         unread = self.config.samples - len(self.stages[0])
         # Of a few pairs the rest is read at once; of very many, as in maps full of noise, it pays to stop once more.
         later = self.stages[1:] if len(kept) > _FEW else [np.concatenate(self.stages[1:])]
         for positions in later:
             alive = np.flatnonzero(count + unread >= self.config.min_samples)
             kept, length, lines, offset = kept[alive], length[alive], lines[:, alive], offset[alive]
-            more_total, more_count = self._sample(lines, offset, positions)
-            total, count = total[alive] + more_total, count[alive] + more_count
+            total, count = total[alive], count[alive]
+            self._sample(lines, offset, positions, total, count)
             unread -= len(positions)
         penalty = np.minimum(np.float32(self.config.max_limb * self.h) / length - 1, 0)
         scores = total / np.float32(self.config.samples) + penalty
@@ -162,17 +168,21 @@ class _PafSampler:
         return scores[good].astype(np.float64), kept[good]
 
     def _sample(
-        self, lines: npt.NDArray[np.float32], offset: IntArray, positions: npt.NDArray[np.float32]
-    ) -> tuple[npt.NDArray[np.float32], IntArray]:
+        self,
+        lines: npt.NDArray[np.float32],
+        offset: IntArray,
+        positions: npt.NDArray[np.float32],
+        total: npt.NDArray[np.float32],
+        count: IntArray,
+    ) -> None:
         """Read the PAF at these parts of each line's length.
 
         Args:
             lines: [6, M] start x, y, extent x, y (cells), and direction x, y (unit vector).
             offset: [M] where the limb's first map starts in the flattened maps.
             positions: [S] in [0, 1].
-
-        Returns:
-            [M] the sum of the PAF's component along the line, and at how many points it exceeds the threshold.
+            total: [M] the PAF's component along the line at these points is added to it,
+            count: [M] and the number of points where that exceeds the threshold to this.
         """
         sx, sy, ex, ey, ux, uy = lines
         # [S, M], so that each operation runs along the many pairs.
@@ -207,8 +217,9 @@ class _PafSampler:
         bottom -= top
         bottom *= y
         top += bottom
-        total: npt.NDArray[np.float32] = top.sum(axis=0)
-        return total, np.count_nonzero(top > self.config.sample_threshold, axis=0)
+        for component in top:
+            total += component
+        count += np.count_nonzero(top > self.config.sample_threshold, axis=0)
 
     def _values(self, beyond: int, cell: IntArray) -> npt.NDArray[np.float32]:
         """The flattened maps' values so many places beyond these.

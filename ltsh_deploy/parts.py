@@ -13,7 +13,15 @@ from types import ModuleType
 
 from ltsh_deploy.errors import MissingPartError
 
-__all__ = ["DISTRIBUTION", "import_part", "install_line", "is_installed", "reinstall_line", "replace_line"]
+__all__ = [
+    "DISTRIBUTION",
+    "build_line",
+    "import_part",
+    "install_line",
+    "is_installed",
+    "reinstall_line",
+    "replace_line",
+]
 
 DISTRIBUTION = "ltsh-deploy"
 
@@ -65,6 +73,14 @@ def install_line(*extras: str) -> str:
         return f"{_pip()} install {_quoted(DISTRIBUTION + wanted)}"
     place = "." if Path.cwd() == _CHECKOUT else str(_CHECKOUT)
     return f"{_pip()} install -e {_quoted(place + wanted)}"
+
+
+def build_line() -> str:
+    """The line that builds the package's compiled part, which needs a C++ compiler."""
+    if (_CHECKOUT / "setup.cfg").is_file():
+        place = "." if Path.cwd() == _CHECKOUT else str(_CHECKOUT)
+        return f"{_pip()} install --no-deps -e {_quoted(place)}"
+    return f"{_pip()} install --force-reinstall --no-deps --no-binary {DISTRIBUTION} {DISTRIBUTION}"
 
 
 def replace_line(unwanted: Iterable[str], *extras: str) -> str:

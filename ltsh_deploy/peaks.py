@@ -10,6 +10,10 @@ logarithms (Guo, "A simple algorithm for fitting a Gaussian function", IEEE Sign
 curvature for both axes makes the fit exact at the border too, where neighbours are missing. Where another person's
 Gaussian covers a part of the neighbourhood, those cells exceed the fit; they lose their weight and the fit is
 repeated.
+
+The arithmetic of ``cuda_kernels/peaks.h`` is this one, operation by operation, so that decoders agree in what they
+choose even where values are tied. Sums add what mirrors into each other first: a mirrored map has mirrored peaks, to
+the last bit.
 """
 
 from __future__ import annotations
@@ -27,8 +31,7 @@ IntArray = npt.NDArray[np.intp]
 _KERNEL = np.ones((3, 3), np.uint8)
 # The 3 x 3 neighbourhood, row by row; its centre is number 4.
 _Y, _X = (grid.ravel() for grid in np.mgrid[-1:2, -1:2])
-_TERMS = np.stack([np.ones(9), _X, _Y, -(_X**2 + _Y**2)], axis=1)
-_PRODUCTS = (_TERMS[:, :, None] * _TERMS[:, None, :]).reshape(9, 16)
+_Q = _X**2 + _Y**2
 
 # Cells below this part of the peak's value say nothing of its place.
 _FLOOR = 0.05
@@ -37,8 +40,8 @@ _FLOOR = 0.05
 _EXCESS, _DISCOUNT, _REFITS = 0.05, 0.05, 2
 # What the cells leave open, this decides. In a corner of the map that is the curvature: 1 / (2 sigma^2) of this
 # project's own targets at stride 8. Among empty cells it is the slope too: none.
-_PRIOR_WEIGHTS = np.array([1e-12, 1e-12, 1e-12, 1e-6])
-_PRIOR_NORMAL, _PRIOR_RIGHT = np.diag(_PRIOR_WEIGHTS), _PRIOR_WEIGHTS * [0, 0, 0, 0.5 / (7 / 8) ** 2]
+_PRIOR_WEIGHT, _PRIOR_WEIGHT_OF_CURVATURE = 1e-12, 1e-6
+_PRIOR_CURVATURE = 0.5 / (7 / 8) ** 2
 # Below this curvature there is no summit to speak of: 1 / (2 sigma^2) of a Gaussian as wide as 22 cells.
 _MIN_CURVATURE = 1e-3
 
@@ -91,7 +94,7 @@ def find_peaks(heatmaps: npt.NDArray[np.float32], threshold: float = 0.05, max_p
     plateau_centres = np.zeros((0, 2))
     tied = np.count_nonzero(patches == patches[:, 4:5], axis=1) > 1
     if tied.any():
-        keep, plateau_centres, wide = _merge_plateaus(is_peak, cells, patches, tied)
+        keep, plateau_centres, wide = _merge_plateaus(is_peak, cells, patches, tied, rows)
         cells, patches, plateau_centres, wide = cells[keep], patches[keep], plateau_centres[keep], wide[keep]
     joint, row = np.divmod(cells // columns - 1, rows)
 
@@ -111,7 +114,7 @@ def find_peaks(heatmaps: npt.NDArray[np.float32], threshold: float = 0.05, max_p
     if len(plateau_centres):
         # On a plateau wider than two cells the fit sees no slope: its centre is the best guess.
         wide, centres = wide[strongest], plateau_centres[strongest]
-        xy[wide] = np.stack([centres[:, 0], (centres[:, 1] - 1) % rows], axis=1)[wide]
+        xy[wide] = centres[wide]
     return Peaks(joint, xy, scores, starts, dropped)
 
 
@@ -120,6 +123,7 @@ def _merge_plateaus(
     cells: IntArray,
     patches: npt.NDArray[np.float32],
     tied: npt.NDArray[np.bool_],
+    rows: int,
 ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
     """One cell for each plateau.
 
@@ -128,10 +132,11 @@ def _merge_plateaus(
         cells: [K] flat indices where that is so.
         patches: [K, 9] the cells' neighbourhoods.
         tied: [K] whether a neighbour is equal.
+        rows: of the tall picture, for each map.
 
     Returns:
         keep: [K] one cell, the first, of each plateau that is a regional maximum, and all cells that are not tied.
-        centres: [K, 2] the plateau's mean column and row in the tall picture.
+        centres: [K, 2] the plateau's mean column and row in its own map.
         wide: [K] whether the plateau is more than two cells wide or high.
     """
     columns = is_peak.shape[1]
@@ -147,7 +152,7 @@ def _merge_plateaus(
     first[np.unique(plateau, return_index=True)[1]] = True
 
     sizes = np.bincount(plateau)
-    xs, ys = cells % columns, cells // columns
+    xs, ys = cells % columns, (cells // columns - 1) % rows
     centres = np.stack([np.bincount(plateau, weights=v)[plateau] / sizes[plateau] for v in (xs, ys)], axis=1)
     # Wide if a cell lies more than one cell from another: then the farthest lies more than half a cell from the mean.
     far = (np.abs(np.stack([xs, ys], axis=1) - centres) > 0.7).any(axis=1)
@@ -166,26 +171,56 @@ def _refine(patches: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float64], 
     fit = _solve(weights, logs)
     todo = np.arange(len(values))
     for _ in range(_REFITS):
-        fitted = np.exp(np.minimum(fit[todo] @ _TERMS.T, 1.0))
+        height, slope_x, slope_y, curvature = fit[:, todo, None]
+        fitted = np.exp(np.minimum(height + slope_x * _X + slope_y * _Y - curvature * _Q, 1.0))
         foreign = values[todo] - fitted > _EXCESS
         touched = foreign.any(axis=1)
         if not touched.any():
             break
         todo = todo[touched]
         weights[todo] *= np.where(foreign[touched], _DISCOUNT, 1.0)
-        fit[todo] = _solve(weights[todo], logs[todo])
-    curvature = np.maximum(fit[:, 3:], _MIN_CURVATURE)
+        fit[:, todo] = _solve(weights[todo], logs[todo])
+    curvature = np.maximum(fit[3], _MIN_CURVATURE)
     # A summit lies nearer to the greatest cell than to any other; off the map there is no other.
     reach = np.where(np.isinf(patches), 1.0, 0.5)
-    offsets = np.clip(fit[:, 1:3] / (2 * curvature), -reach[:, [3, 1]], reach[:, [5, 7]])
+    offsets = np.clip((fit[1:3] / (2 * curvature)).T, -reach[:, [3, 1]], reach[:, [5, 7]])
     # The height above the centre cell that the offset explains.
-    rise = np.exp(np.minimum(curvature[:, 0] * (offsets**2).sum(axis=1), np.log(2.0)))
+    rise = np.exp(np.minimum(curvature * (offsets**2).sum(axis=1), np.log(2.0)))
     return offsets, np.minimum(top * rise, np.maximum(top, 1.0))
 
 
 def _solve(weights: npt.NDArray[np.float64], logs: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """[K, 4] weighted least-squares solutions (c, bx, by, a)."""
-    normal = (weights @ _PRODUCTS).reshape(-1, 4, 4) + _PRIOR_NORMAL
-    right = (weights * logs) @ _TERMS + _PRIOR_RIGHT
-    solution: npt.NDArray[np.float64] = np.linalg.solve(normal, right[..., None])[..., 0]
+    """[4, K] weighted least-squares solutions (c, bx, by, a) for [K, 9] weights and logarithms."""
+    # Moments of the weights and, beside them, of the weighted logarithms.
+    nw, n, ne, w, c, e, sw, s, se = np.stack([weights, weights * logs]).transpose(2, 0, 1)
+    left, right = (nw + sw) + w, (ne + se) + e
+    above, below = (nw + ne) + n, (sw + se) + s
+    one = (left + right) + ((n + s) + c)
+    x, y, xx, yy = right - left, below - above, left + right, above + below
+    q = xx + yy
+    # Of the weights alone.
+    xy = ((nw + se) - (ne + sw))[0]
+    xq = (x + ((ne + se) - (nw + sw)))[0]
+    yq = (y + ((sw + se) - (nw + ne)))[0]
+    qq = (q + 2 * ((nw + se) + (ne + sw)))[0]
+
+    # [4, 5, K] the normal equations and their right side, then eliminated without a choice of pivots: the matrix is
+    # symmetric and, by the prior, positive definite.
+    system = np.array(
+        [
+            [one[0] + _PRIOR_WEIGHT, x[0], y[0], -q[0], one[1]],
+            [x[0], xx[0] + _PRIOR_WEIGHT, xy, -xq, x[1]],
+            [y[0], xy, yy[0] + _PRIOR_WEIGHT, -yq, y[1]],
+            [-q[0], -xq, -yq, qq + _PRIOR_WEIGHT_OF_CURVATURE, _PRIOR_WEIGHT_OF_CURVATURE * _PRIOR_CURVATURE - q[1]],
+        ]
+    )
+    inverse = np.empty_like(system[0, :4])
+    for k in range(4):
+        inverse[k] = 1 / system[k, k]
+        factors = system[k + 1 :, k] * inverse[k]
+        system[k + 1 :, k + 1 :] -= factors[:, None] * system[k, None, k + 1 :]
+    solution = system[:, 4]
+    for k in (3, 2, 1, 0):
+        solution[k] *= inverse[k]
+        solution[:k] -= system[:k, k] * solution[k]
     return solution

@@ -366,3 +366,21 @@ def test_any_ffmpeg_is_survived(content: str, tmp_path: Path, monkeypatch: pytes
         assert found["version"] == "7.0-test"
     monkeypatch.setenv("PATH", "")
     assert doctor._ffmpeg() is None
+
+
+def test_report_tells_which_decoder_runs(report: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    decoder = report["decoder"]
+    assert (decoder["runs"] == "compiled") == (decoder["problem"] is None) == bool(decoder["library"])
+    assert f"\ndecoder   {decoder['runs']}" in doctor._as_text(report)
+    monkeypatch.setenv("LTSH_DECODER", "numpy")
+    assert doctor._decoder({"problem": None, "library": "here.so"})["runs"] == "numpy"
+
+
+def test_a_decoder_that_is_missing_comes_with_the_line_that_builds_it() -> None:
+    assert doctor._decoder({"problem": "it was not built"}) == {
+        "runs": "numpy", "library": None, "problem": "it was not built",
+    }  # fmt: skip
+    (notice,) = (n for n in doctor.notices(CORE, "it was not built") if "NumPy" in n["notice"])
+    assert "it was not built" in notice["notice"]
+    assert "pip install" in notice["repair"][0]
+    assert not [n for n in doctor.notices(CORE) if "NumPy" in n["notice"]]

@@ -21,7 +21,7 @@ if [ "$1 $2" = "-m venv" ]; then mkdir -p "$4/bin" && rm -f "$4"/.[!.]* && cp "$
 def checkout(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     folder: Path = tmp_path / request.param
     folder.mkdir()
-    for name in ("Makefile", "setup.cfg", "pyproject.toml", "constraints.txt"):
+    for name in ("Makefile", "setup.cfg", "setup.py", "pyproject.toml", "constraints.txt"):
         shutil.copy(ROOT / name, folder)
     for room in ("ltsh_deploy", "train", "export", "cuda_kernels", "cli"):
         (folder / room).mkdir()

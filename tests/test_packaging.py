@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 import ltsh_deploy
+from ltsh_deploy.cuda_kernels.sources import LIBRARY
 
 ROOT = Path(__file__).parent.parent
 ROOMS = {"ltsh_deploy": "ltsh_deploy"} | {
@@ -25,7 +26,8 @@ ROOMS = {"ltsh_deploy": "ltsh_deploy"} | {
 }
 #: Without these, modules that are built on them cannot be imported; everything else must be.
 OPTIONAL = {"numba", "onnx", "onnxruntime", "onnxscript", "pycuda", "safetensors", "tensorrt", "torch"}
-JUNK = shutil.ignore_patterns("__pycache__", "*.egg-info", ".*")
+JUNK = shutil.ignore_patterns("__pycache__", "*.egg-info", "*.so", ".*")
+BUILT_BY = ("setup.cfg", "setup.py", "pyproject.toml", "README.md", "LICENSE")
 
 pytestmark = pytest.mark.slow
 
@@ -50,7 +52,7 @@ def distributions(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]
     source = tmp_path_factory.mktemp("source")
     for room in ROOMS:
         shutil.copytree(ROOT / room, source / room, ignore=JUNK)
-    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
+    for name in BUILT_BY:
         shutil.copy(ROOT / name, source)
     out = tmp_path_factory.mktemp("dist")
     run(sys.executable, "-m", "build", "--no-isolation", "--outdir", out, source, cwd=out)
@@ -68,11 +70,16 @@ def environment(distributions: tuple[Path, Path], tmp_path_factory: pytest.TempP
         *(sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--no-index", distributions[0]),
         cwd=folder,
     )
-    (packages,) = (folder / "lib").glob("python*/site-packages")
+    add_dependencies(folder)
+    return folder
+
+
+def add_dependencies(environment: Path) -> None:
+    """Let an environment find, by their path alone, the packages of the one that runs the tests."""
+    (packages,) = (environment / "lib").glob("python*/site-packages")
     # Folders named in a .pth file are searched last, and their own .pth files (an editable install's) are not read.
     places = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
     (packages / "dependencies.pth").write_text("\n".join(places), encoding="utf-8")
-    return folder
 
 
 def wheel_files(distributions: tuple[Path, Path]) -> set[str]:
@@ -91,12 +98,13 @@ def checkout_files() -> set[str]:
         f"{target}/{path.relative_to(ROOT / room).as_posix()}"
         for room, target in ROOMS.items()
         for path in (ROOT / room).rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts and not path.name.startswith(".")
+        if path.is_file() and "__pycache__" not in path.parts and not path.name.startswith(".") and path.suffix != ".so"
     }
 
 
-def test_the_wheel_holds_the_files_of_the_checkout_and_no_others(distributions: tuple[Path, Path]) -> None:
-    assert wheel_files(distributions) == checkout_files()
+def test_the_wheel_holds_the_files_of_the_checkout_and_what_was_compiled(distributions: tuple[Path, Path]) -> None:
+    compiled = {f"ltsh_deploy/cuda_kernels/{LIBRARY}{sysconfig.get_config_var('EXT_SUFFIX')}"}
+    assert wheel_files(distributions) == checkout_files() | compiled
 
 
 def test_the_wheel_installs_one_package(distributions: tuple[Path, Path]) -> None:
@@ -128,7 +136,7 @@ def test_no_extra_brings_both_onnxruntimes() -> None:
 def test_the_source_distribution_holds_what_builds_it(distributions: tuple[Path, Path]) -> None:
     with tarfile.open(distributions[1]) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    assert {"setup.cfg", "pyproject.toml", "README.md", "LICENSE"} <= names
+    assert set(BUILT_BY) <= names
 
 
 def test_every_module_of_the_wheel_can_be_imported(distributions: tuple[Path, Path], environment: Path) -> None:
@@ -163,17 +171,19 @@ def test_the_command_works_from_the_wheel(environment: Path) -> None:
 def test_doctor_works_from_the_wheel(environment: Path) -> None:
     report = json.loads(run(environment / "bin" / "ltsh", "doctor", "--json", cwd=environment))
     assert report["core"]["status"] == "works"
+    assert report["decoder"]["runs"] == "compiled"
+    assert Path(report["decoder"]["library"]).is_relative_to(environment)
     assert set(report["extras"]) >= {"cpu", "gpu", "train", "export"}
     assert not [n for n in report["notices"] if "checkout" in n["notice"]]
 
 
-def test_an_editable_install_finds_the_rooms(tmp_path: Path) -> None:
-    """From a folder elsewhere, in an environment of its own, with the checkout's files in place."""
+def editable(tmp_path: Path, **environment: str) -> tuple[Path, Path]:
+    """A copy of the checkout, and the Python of an environment of its own in which it is installed in place."""
     checkout, place = tmp_path / "check out", tmp_path / "environment"
     checkout.mkdir()
     for room in ROOMS:
         shutil.copytree(ROOT / room, checkout / room, ignore=JUNK)
-    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
+    for name in BUILT_BY:
         shutil.copy(ROOT / name, checkout)
     run(sys.executable, "-m", "venv", "--without-pip", place, cwd=tmp_path)
     python = place / "bin" / "python"
@@ -182,7 +192,28 @@ def test_an_editable_install_finds_the_rooms(tmp_path: Path) -> None:
         *("--no-index", "--editable", checkout),
         cwd=tmp_path,
         PYTHONPATH=sysconfig.get_path("purelib"),
+        **environment,
     )
+    add_dependencies(place)
+    return checkout, python
+
+
+WHICH_DECODER = "from ltsh_deploy.decode import decoder_in_use; print(decoder_in_use())"
+
+
+def test_an_editable_install_finds_the_rooms_and_the_library(tmp_path: Path) -> None:
+    """From a folder elsewhere, in an environment of its own, with the checkout's files in place."""
+    checkout, python = editable(tmp_path)
     for room in ROOMS.keys() - {"ltsh_deploy"}:
         code = f"import ltsh_deploy.{room} as room; print(room.__file__)"
         assert run(python, "-c", code, cwd=tmp_path).strip() == str(checkout / room / "__init__.py")
+    assert run(python, "-c", WHICH_DECODER, cwd=tmp_path).strip() == "compiled"
+    # Sources that changed since: the library is not run.
+    header = checkout / "cuda_kernels" / "limbs.h"
+    header.write_text(header.read_text(encoding="utf-8") + "// changed\n", encoding="utf-8")
+    assert run(python, "-c", WHICH_DECODER, cwd=tmp_path).strip() == "numpy"
+
+
+def test_without_a_compiler_the_install_succeeds_and_numpy_decodes(tmp_path: Path) -> None:
+    _, python = editable(tmp_path, CC="/no/compiler", CXX="/no/compiler")
+    assert run(python, "-c", WHICH_DECODER, cwd=tmp_path).strip() == "numpy"
