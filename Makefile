@@ -8,8 +8,6 @@ WORKERS ?= 2
 
 BIN := $(VENV)/bin
 ROOMS := ltsh_deploy train export cuda_kernels cli
-# A third-party network that some checkouts have beside them; this version has no model of its own.
-COCO_MODEL := ../shared/models/coco_paf_mobilenet_v2_small.onnx
 DEMO_OUT := out/demo
 
 # In recipes these are read from the environment, where an apostrophe in a path does no harm.
@@ -38,7 +36,7 @@ $(VENV)/.created:
 	  echo 'No virtual environment could be made; on Debian and Ubuntu: apt-get install python3-venv' >&2; exit 1; }
 	@printf '%s\n' "$$CURDIR" >$@
 
-# The model is looked for first: without one, nothing needs to be installed.
+# The model is looked for first: where it is not there, nothing needs to be installed.
 $(VENV)/.installed-demo: $(VENV)/.created setup.cfg setup.py pyproject.toml | model
 	$(BIN)/python -m pip install --quiet --editable '.[cpu]'
 	@touch $@
@@ -53,24 +51,16 @@ $(VENV)/.built: $(VENV)/.installed-dev $(wildcard cuda_kernels/*.cpp cuda_kernel
 	@touch $@
 
 model:
-	@if [ -n "$$MODEL" ]; then \
-	  [ -f "$$MODEL" ] || { echo "There is no file $$MODEL: make demo MODEL=file.onnx" >&2; exit 1; }; \
-	elif [ ! -f '$(COCO_MODEL)' ]; then \
-	  echo 'This version has no model of its own yet. Pass one: make demo MODEL=file.onnx' >&2; exit 1; \
-	fi
+	@[ -z "$$MODEL" ] || [ -f "$$MODEL" ] || { echo "There is no file $$MODEL: make demo MODEL=file.onnx" >&2; exit 1; }
 
 demo: model $(VENV)/.installed-demo
-	@set -e; model="$$MODEL"; picture="$$PICTURE"; \
-	if [ -z "$$model" ]; then \
-	  model='$(COCO_MODEL)'; \
-	  echo "This version has no model of its own yet: using the third-party COCO model $$model."; \
-	fi; \
+	@set -e; picture="$$PICTURE"; \
 	mkdir -p $(DEMO_OUT)/drawn; \
 	if [ -z "$$picture" ]; then \
 	  picture=$(DEMO_OUT)/picture.png; \
 	  $(BIN)/python -m ltsh_deploy.demo "$$picture"; \
 	fi; \
-	$(BIN)/python -m ltsh_deploy infer "$$picture" --model "$$model" --draw $(DEMO_OUT)/drawn; \
+	$(BIN)/python -m ltsh_deploy infer "$$picture" $${MODEL:+--model "$$MODEL"} --draw $(DEMO_OUT)/drawn; \
 	echo "The drawn result: $(DEMO_OUT)/drawn/$$(ls -t $(DEMO_OUT)/drawn | head -n 1)"
 
 test: $(VENV)/.built

@@ -7,14 +7,13 @@ from typing import Any
 import click
 
 from ltsh_deploy.cli.options import parse_scales, parse_size
-from ltsh_deploy.errors import UsageError
 
 __all__ = ["command"]
 
 
 @click.command("infer", short_help="Find people's poses in pictures, videos and cameras.")
 @click.argument("sources", metavar="SOURCE...", nargs=-1, required=True)
-@click.option("--model", metavar="FILE", help="Model file: .onnx, or a .safetensors checkpoint.")
+@click.option("--model", metavar="FILE", help="Model: .onnx, or a .safetensors checkpoint.  [default: the package's own]")
 @click.option("--device", default="auto", show_default=True, help="Where the network runs: auto, cpu, cuda or cuda:N.")
 @click.option("--threads", type=click.IntRange(1, 256), help="CPU threads of the network.  [default: all cores]")
 @click.option("--batch", type=click.IntRange(1), help="Frames that run together.  [default: 1 on a CPU, else 8]")
@@ -59,11 +58,8 @@ def command(sources: tuple[str, ...], **given: Any) -> int:
 
     A source that cannot be read is reported at the end, after the others are done, and decides the exit code.
     """
-    if not given["model"]:
-        raise UsageError(
-            "no model was given, and this version has none of its own",
-            "Name one: ltsh infer SOURCE --model FILE.onnx",
-        )
     from ltsh_deploy.cli.infer_job import InferJob
+    from ltsh_deploy.default_model import default_model
 
+    given["model"] = given["model"] or str(default_model())
     return InferJob(sources, **given).run()

@@ -62,7 +62,7 @@ class _LazyGroup(click.Group):
         if close:
             hint = f"Did you mean '{close[0]}'?"
         elif Path(name).exists():
-            hint = f"To find the people in it: ltsh infer {name} --model FILE"
+            hint = f"To find the people in it: ltsh infer {name}"
         else:
             hint = f"Commands are: {', '.join(COMMANDS)}."
         raise click.UsageError(f"No such command '{name}'. {hint}", ctx)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from ltsh_deploy.decode import decode_fields
 from ltsh_deploy.decode_config import DecodeConfig
+from ltsh_deploy.default_model import default_model
 from ltsh_deploy.errors import UsageError
 from ltsh_deploy.fields import Fields
 from ltsh_deploy.images import Image, Placement, apply, check_image, place
@@ -83,12 +84,12 @@ class PoseEstimator:
 
     @classmethod
     def open(
-        cls, path: str | Path, *, device: str = "auto", threads: int | None = None, **options: Any
+        cls, path: str | Path | None = None, *, device: str = "auto", threads: int | None = None, **options: Any
     ) -> PoseEstimator:
         """An estimator for a model file: an ONNX file that is described (by itself or beside it), or a checkpoint.
 
         Args:
-            path: the model file.
+            path: the model file; the package's own by default.
             device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``. ``auto`` takes a GPU where one works.
             threads: CPU threads of the network; by default as many as it likes.
             options: the keyword arguments of :class:`PoseEstimator`.
@@ -97,7 +98,7 @@ class PoseEstimator:
             ModelFileError: when the file cannot be used.
             MissingPartError: when a package that it needs is not installed, or the device is not there.
         """
-        runtime = open_runtime(path, device=device, threads=threads)
+        runtime = open_runtime(default_model() if path is None else path, device=device, threads=threads)
         try:
             return cls(runtime, **options)
         except BaseException:

@@ -54,13 +54,21 @@ def told(calls: list[str], part: str) -> int:
     return sum(part in call for call in calls)
 
 
-def test_demo_without_a_model_installs_nothing(checkout: Path) -> None:
-    for arguments, said in (((), "has no model of its own"), (("MODEL=no such.onnx",), "no file no such.onnx")):
-        code, text, calls = make(checkout, "demo", *arguments)
-        assert code != 0
-        assert said in text
-        assert calls == []
-        assert not (checkout / ".venv").exists()
+def test_demo_with_a_model_that_is_not_there_installs_nothing(checkout: Path) -> None:
+    code, text, calls = make(checkout, "demo", "MODEL=no such.onnx")
+    assert code != 0
+    assert "no file no such.onnx" in text
+    assert calls == []
+    assert not (checkout / ".venv").exists()
+
+
+def test_demo_without_a_model_takes_the_packages_own(checkout: Path) -> None:
+    code, text, calls = make(checkout, "demo")
+    assert code == 0, text
+    assert calls[-2:] == [
+        "-m ltsh_deploy.demo out/demo/picture.png",
+        "-m ltsh_deploy infer out/demo/picture.png --draw out/demo/drawn",
+    ]
 
 
 def test_demo_with_a_model_installs_once(checkout: Path) -> None:
