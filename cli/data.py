@@ -116,7 +116,7 @@ def _open(
 
 def parse_settings(settings: tuple[str, ...]) -> dict[str, Any]:
     """KEY=VALUE with YAML values, as in configurations."""
-    import yaml
+    from ltsh_deploy.yaml_text import parse_yaml
 
     found = {}
     for setting in settings:
@@ -125,11 +125,9 @@ def parse_settings(settings: tuple[str, ...]) -> dict[str, Any]:
         if not separator or not key.isidentifier():
             raise UsageError(f"--set {setting}: expected KEY=VALUE")
         try:
-            found[key] = yaml.safe_load(text)
-        except yaml.YAMLError:
-            raise UsageError(
-                f"--set {setting}: the value is not YAML", "Put text with special signs in quotes."
-            ) from None
+            found[key] = parse_yaml(text)
+        except ValueError as error:
+            raise UsageError(f"--set {setting}: the value {error}", "Put text with special signs in quotes.") from None
     return found
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from ltsh_deploy.datasets import Sample, SampleList
 from ltsh_deploy.drawing import draw_poses
-from ltsh_deploy.errors import ImageError, OutputError, SkeletonError
+from ltsh_deploy.errors import InputError, OutputError, SkeletonError
 from ltsh_deploy.images import Image
 from ltsh_deploy.parts import import_part
 from ltsh_deploy.poses import Poses
@@ -23,8 +23,10 @@ from ltsh_deploy.skeletons import Skeleton, load_skeleton
 from ltsh_deploy.whole_files import write_error, write_whole
 
 if TYPE_CHECKING:
-    from ltsh_deploy.train.config import ColourConfig, CropConfig, TargetsConfig
+    from ltsh_deploy.train.batches import CropMaker
+    from ltsh_deploy.train.config import RunConfig
     from ltsh_deploy.train.crops import Crop
+    from ltsh_deploy.train.pools import Pool
 
 __all__ = ["PictureWriter", "draw_sample"]
 
@@ -48,7 +50,7 @@ class PictureWriter:
         config: training configuration that says how crops are made; the defaults when None.
 
     Raises:
-        InputError: when the configuration cannot be read.
+        InputError: when the configuration cannot be read, or no run can be made of it.
         MissingPartError: when crops are asked for and torch is not installed.
         OutputError: when the folder cannot be made.
     """
@@ -56,7 +58,7 @@ class PictureWriter:
     def __init__(self, dataset: SampleList, out: Path, *, seed: int, crops: int, config: Path | None) -> None:
         self._dataset, self._out, self._crops = dataset, out, crops
         self._rng = np.random.default_rng(seed)
-        self._settings = _crop_settings(dataset, config) if crops else None
+        self._shown = _prepare(dataset, config) if crops else None
         try:
             out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -76,65 +78,61 @@ class PictureWriter:
             try:
                 _write(self._out / f"{name}.jpg", draw_sample(sample))
                 written += 1
-                people = np.flatnonzero(sample.trainable)
-                for crop in range(self._crops if len(people) else 0):
-                    person = int(self._rng.choice(people))
-                    _write(self._out / f"{name}_crop{crop}.jpg", self._draw_crop(sample, person))
+                for crop, drawn in enumerate(self._draw_crops(index, self._shown) if self._shown is not None else ()):
+                    _write(self._out / f"{name}_crop{crop}.jpg", drawn)
                     written += 1
-            except ImageError as error:
+            except InputError as error:
                 _log.error("%s: %s", sample.id, error.message)
                 failed += 1
             done(1)
         return written, failed
 
-    def _draw_crop(self, sample: Sample, person: int) -> Image:
-        from ltsh_deploy.train.augment import draw_warp
-        from ltsh_deploy.train.colours import change_colours
-        from ltsh_deploy.train.crops import make_crop
-
-        settings = self._settings
-        assert settings is not None
-        sample = sample.to_skeleton(settings.skeleton)
-        centre, scale = sample.centres[person], float(sample.scales[person])
-        warp = draw_warp(self._rng, settings.crop, centre, scale, settings.size)
-        crop = make_crop(sample, person, warp, settings.stride)
-        crop.image[...] = change_colours(self._rng, settings.colour, crop.image)
-        return _draw_maps(crop, settings)
+    def _draw_crops(self, index: int, shown: _Shown) -> Iterator[Image]:
+        """Crops around people of a sample, as training would make them."""
+        rows = np.flatnonzero(shown.pool.samples == index)
+        for _ in range(self._crops if len(rows) else 0):
+            yield _draw_maps(shown.make.make(self._rng, shown.pool, int(self._rng.choice(rows))), shown)
 
 
 @dataclass(frozen=True)
-class _CropSettings:
-    """How crops are made; see the fields of a training configuration."""
+class _Shown:
+    """How crops are made, as in a training run on this data set alone."""
 
+    config: RunConfig
     skeleton: Skeleton
-    size: tuple[int, int]
     stride: int
-    crop: CropConfig
-    colour: ColourConfig
-    targets: TargetsConfig
+    pool: Pool
+    make: CropMaker
 
 
-def _crop_settings(dataset: SampleList, config: Path | None) -> _CropSettings:
+def _prepare(dataset: SampleList, file: Path | None) -> _Shown | None:
+    """None where nobody may be in the middle of a crop."""
     import_part("torch", "Making crops (--crops 0 leaves them out)", "train")
-    from ltsh_deploy.networks import NETWORKS
-    from ltsh_deploy.train.config import ColourConfig, CropConfig, NetworkChoice, TargetsConfig
-    from ltsh_deploy.train.config_file import read_config
+    from ltsh_deploy.train.batches import CropMaker
+    from ltsh_deploy.train.config import DataConfig, DataSetConfig, RunConfig
+    from ltsh_deploy.train.config_file import blame, read_config
+    from ltsh_deploy.train.network_choice import network_stride
+    from ltsh_deploy.train.pools import find_people
+    from ltsh_deploy.train.sampling import Sampler
 
-    if config is not None:
-        run = read_config(config)
-        skeleton, network = load_skeleton(run.skeleton), run.network
-        parts: tuple[Any, ...] = (run.crop, run.colour, run.targets)
-        size = run.size
+    name = dataset.name
+    if file is not None:
+        config = read_config(file)
     else:
-        skeleton, network, size = load_skeleton("ltsh15"), NetworkChoice(), (368, 368)
-        parts = CropConfig(), ColourConfig(), TargetsConfig()
+        config = RunConfig(data=DataConfig(sets={name: DataSetConfig(kind="", path="")}, mix={name: 1}))
+    skeleton = load_skeleton(config.skeleton)
+    with blame(file or ""):
+        stride = network_stride(config, skeleton)
     try:
-        dataset[0].to_skeleton(skeleton)
+        pool = find_people(name, dataset, skeleton, None)
     except SkeletonError as error:
         raise SkeletonError(
             error.message, "Name a --config whose skeleton fits, or leave crops out: --crops 0"
         ) from None
-    return _CropSettings(skeleton, size, NETWORKS[network.name].stride, *parts)
+    except InputError as error:
+        _log.warning("%s, so there are no crops", error.message)
+        return None
+    return _Shown(config, skeleton, stride, pool, CropMaker(Sampler([pool], [1.0], 1, config.seed), config, stride))
 
 
 def draw_sample(sample: Sample) -> Image:
@@ -172,22 +170,13 @@ def _caption(sample: Sample) -> str:
     return "  ".join(parts)
 
 
-def _draw_maps(crop: Crop, settings: _CropSettings) -> Image:
+def _draw_maps(crop: Crop, shown: _Shown) -> Image:
     """Four panels: the crop and its people, the heat maps, the PAFs, and where something counts."""
     from ltsh_deploy.train.batches import collate
-    from ltsh_deploy.train.targets import make_targets
+    from ltsh_deploy.train.objective import batch_targets
 
-    batch = collate([crop])
-    skeleton, chosen = settings.skeleton, settings.targets
-    targets = make_targets(
-        batch.people,
-        batch.ignored,
-        skeleton,
-        settings.stride,
-        sigma=chosen.sigma,
-        limb_width=chosen.limb_width,
-        masked=chosen.masked,
-    )
+    skeleton = shown.skeleton
+    targets = batch_targets(collate([crop]), skeleton, shown.stride, shown.config)
     heatmaps, pafs = targets.heatmaps[0].numpy(), targets.pafs[0].numpy()
     weights = np.concatenate([targets.heatmap_weights[0].numpy(), targets.paf_weights[0].numpy()])
     joints = crop.joints

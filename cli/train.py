@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,52 +46,74 @@ def command(config: Path, overrides: tuple[str, ...], out: Path | None, resume: 
     # of the time waiting for each other at full speed. It has to be said before torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from ltsh_deploy.parts import import_part
-    from ltsh_deploy.train.config_file import read_config
+    from ltsh_deploy.train.config_file import blame, read_config
 
     settings = read_config(config, overrides)
     import_part("torch", "Training", "train")
+    from ltsh_deploy.train.folder import claimed
+    from ltsh_deploy.train.interruption import Interrupted
     from ltsh_deploy.train.processes import is_first, joined_processes
     from ltsh_deploy.train.start import prepare
 
     folder = out if out is not None else Path("runs") / config.stem
-    with joined_processes(settings.device):
-        if not is_first():
-            console.configure(console.Verbosity.QUIET)
-        run = prepare(settings, folder, resume=resume)
-        if is_first():
-            _train(run)
-        else:
-            run.train()
+    try:
+        with blame(config, overrides), joined_processes(settings.device):
+            if not is_first():
+                console.configure(console.Verbosity.QUIET)
+            with claimed(folder):
+                _train(prepare(settings, folder, resume=resume, source=config))
+    except Interrupted as stop:
+        # For the handler that was there before the run's: it sees to the exit code, which depends on the signal.
+        signal.raise_signal(stop.signal)
+        raise
 
 
 def _train(run: Run) -> None:
-    """Train, in the first process, and write down what came of it."""
+    """Train, and in the first process write down what came of it."""
     from ltsh_deploy.train.history import History
-    from ltsh_deploy.train.loop import BEST, Record
-    from ltsh_deploy.train.results import headline, write_card, write_curves
+    from ltsh_deploy.train.processes import first_alone, is_first
 
     steps, begun = run.config.steps, run.step
-    _log.info("%s: training from step %d to %d on %s", run.folder, begun, steps, run.device)
-    with History(run.folder, step=begun, tensorboard=run.config.tensorboard) as history:
+    if begun == steps:
+        _log.info("%s: nothing is left to do, all %d steps are done", run.folder, steps)
+    else:
+        _log.info("%s: training from step %d to %d on %s", run.folder, begun, steps, run.device)
+    with ExitStack() as closing:
+        histories: list[History] = []
+
+        def open_history() -> None:
+            history = History(run.folder, step=begun, tensorboard=run.config.tensorboard, over=begun == steps)
+            histories.append(closing.enter_context(history))
 
         def write(record: Record) -> None:
-            history.write(record.kind, record.step, record.values)
+            histories[0].write(record.kind, record.step, record.values)
             for name, picture in record.pictures.items():
-                history.picture(f"people/{name}", record.step, picture)
+                histories[0].picture(f"people/{name}", record.step, picture)
 
-        with _display(run) as show:
+        first_alone(open_history)
+        with _display(run) if is_first() else nullcontext(lambda record: None) as show:
 
             def report(record: Record) -> None:
                 write(record)
                 show(record)
 
             run.train(report)
-        measured = headline(run)
-        if measured is not None:
-            write(Record("final", run.step, measured.values))
+        first_alone(lambda: _finish(run, write, closing.close))
+
+
+def _finish(run: Run, write: Callable[[Record], None], close: Callable[[], None]) -> None:
+    """Write down what a run that is over has come to."""
+    from ltsh_deploy.train.folder import BEST
+    from ltsh_deploy.train.loop import Record
+    from ltsh_deploy.train.results import headline, write_card, write_curves
+
+    measured = headline(run)
+    if measured is not None:
+        write(Record("final", run.step, measured.values))
+    close()
     write_curves(run)
     write_card(run, measured)
-    for reason, count in run.maker.skipped.items():
+    for reason, count in run.skipped.items():
         _log.warning("%d %s were skipped", count, reason)
     if measured is not None:
         for reason, count in measured.left_out.items():

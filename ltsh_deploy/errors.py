@@ -9,6 +9,7 @@ from __future__ import annotations
 from enum import IntEnum
 
 __all__ = [
+    "ConfigError",
     "DeviceError",
     "ExitCode",
     "ExportError",
@@ -55,7 +56,7 @@ class LtshError(Exception):
     def __str__(self) -> str:
         return f"{self.message}\n{self.remedy}" if self.remedy else self.message
 
-    def __reduce__(self) -> tuple[type[LtshError], tuple[str, str]]:
+    def __reduce__(self) -> tuple[type[LtshError], tuple[str, ...]]:
         return type(self), (self.message, self.remedy)
 
 
@@ -69,6 +70,23 @@ class InputError(LtshError):
     """A file, stream or array that cannot be used."""
 
     exit_code = ExitCode.BAD_INPUT
+
+
+class ConfigError(InputError):
+    """A configuration that nothing can be made of.
+
+    Args:
+        message: begins with the key.
+        remedy: what to do now.
+        key: dotted, of what is wrong; empty for the whole. By it, the command line knows who set it.
+    """
+
+    def __init__(self, message: str, remedy: str = "", key: str = "") -> None:
+        super().__init__(message, remedy)
+        self.key = key
+
+    def __reduce__(self) -> tuple[type[LtshError], tuple[str, ...]]:
+        return type(self), (self.message, self.remedy, self.key)
 
 
 class ImageError(InputError):

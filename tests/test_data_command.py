@@ -169,6 +169,12 @@ def test_files_that_vanish_are_found(tmp_path: Path) -> None:
         (["shards", ".", "--set", "images"], 2, "expected KEY=VALUE"),
         (["shards", ".", "--set", "images=[1"], 2, "the value is not YAML"),
         (["shards", ".", "--set", "images=x"], 2, "have no option 'images'"),
+        (["shards", ".", "--set", "name=2024-13-45"], 2, "the value is not YAML: month must be in"),
+        (["shards", ".", "--set", "name={a: 1, a: 2}"], 2, "the value has the key 'a' twice"),
+        (["shards", ".", "--set", "name=5"], 2, "name must be text, got 5"),
+        (["shards", ".", "--set", "kind=5"], 2, "have no option 'kind'"),
+        (["coco", ".", "--set", "images=7"], 2, "images must be text, got 7"),
+        (["mpii", ".", "--set", "val=true"], 2, "val must be text, got True"),
         (["shards", ".", "--set", "split=val"], 2, "--split"),
         (["shards", ".", "--ignore-outside", "0.5"], 2, "ignore-outside"),
         (["shards"], 2, "PATH"),
@@ -244,6 +250,66 @@ def test_show_follows_a_training_configuration(sound: Path, tmp_path: Path, caps
     (crop,) = [image for name, image in shown(tmp_path / "out").items() if "crop" in name]
     assert crop.shape == (2 * (192 + 22), 2 * 128, 3)
     assert run(capsys, *line, tmp_path / "gone.yaml")[0] == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"network": {"name": "nope"}}, "train.yaml: network.name: there is no network 'nope'"),
+        ({"network": {"config": {"nope": 1}}}, "train.yaml: network.config: network ltsh_light has no"),
+        ({"size": [60, 70]}, "train.yaml: size: both sides must be multiples of 8, got [60, 70]"),
+        ({"skeleton": "nope"}, "nope"),
+    ],
+)
+def test_show_refuses_what_training_refuses(
+    sound: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], changes: dict[str, Any], said: str
+) -> None:
+    pytest.importorskip("torch")
+    config = tmp_path / "train.yaml"
+    sets = {"s": {"kind": "shards", "path": str(sound)}}
+    config.write_text(json.dumps({"data": {"sets": sets, "mix": {"s": 1}}} | changes))
+    code, _, err = run(capsys, "data", "show", "shards", sound, "--out", tmp_path / "out", "--config", config)
+    assert code == 3
+    assert said in err
+    assert "unexpected" not in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_show_composes_and_colours_crops_as_training_does(
+    sound: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("torch")
+    config = tmp_path / "train.yaml"
+    sets = {"s": {"kind": "shards", "path": str(sound)}}
+
+    def crop(**changes: Any) -> Any:
+        options = {"size": [128, 128], "crop": {"zoom": [1, 1]}, "targets": {"sigma": 7}}
+        config.write_text(json.dumps({"data": {"sets": sets, "mix": {"s": 1}}} | options | changes))
+        out = tmp_path / f"out{len(list(tmp_path.iterdir()))}"
+        line = ("data", "show", "shards", sound, "--count", 1, "--out", out, "--config", config)
+        assert run(capsys, *line)[0] == 0
+        (found,) = [image for name, image in shown(out).items() if "crop" in name]
+        return found.astype(int)
+
+    plain = crop()
+    # Four people's heads and feet, and what is between the tiles of a mosaic.
+    heat = [(image[:128, 128:].max(axis=2) > 150).sum() for image in (plain, crop(compose={"mosaic": 1}))]
+    assert heat[1] > 1.5 * heat[0]
+    bright = crop(colour={"brightness": 1})
+    assert abs(bright[:128, :128] - plain[:128, :128]).mean() > 20
+    sharp = crop(targets={"sigma": 3})
+    assert (sharp[:128, 128:].max(axis=2) > 150).sum() < 0.7 * heat[0]
+
+
+def test_show_draws_no_crops_where_nobody_can_be_in_the_middle(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("torch")
+    people = [{"joints": person(LSP14).tolist(), "trainable": False}]
+    shard(tmp_path / "train.tar", a__json=labels(people=people), a__png=picture())
+    code, out, err = run(capsys, "data", "show", "shards", tmp_path / "train.tar", "--out", tmp_path / "out")
+    assert (code, out) == (0, f"1 pictures in {tmp_path / 'out'}\n")
+    assert "nobody to train on" in err
 
 
 def test_show_goes_on_after_a_picture_that_cannot_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

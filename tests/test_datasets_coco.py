@@ -216,6 +216,11 @@ def test_files_that_are_not_of_this_kind(tmp_path: Path) -> None:
         open_dataset("coco", tmp_path / "empty")
 
 
+def test_an_area_that_no_float_can_hold_is_a_large_one(tmp_path: Path) -> None:
+    (sample,) = open_dataset("coco", coco(tmp_path, annotation(area=10**400)))
+    assert sample.trainable.tolist() == [True]
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**400), 10**400) | st.floats() | st.sampled_from(["x", "", "o0"]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["size", "counts"]), inner),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import io
 import json
 import logging
@@ -338,12 +339,54 @@ def test_ignoring_outside_keeps_every_labelled_person(tmp_path: Path) -> None:
     assert ignored[40, 95]
 
 
+@pytest.mark.parametrize("scale", [1e-300, 1e300])
+def test_a_scale_that_nobody_has_is_computed_from_the_joints(tmp_path: Path, scale: float) -> None:
+    people = [{"joints": person(LSP14).tolist(), "centre": [100, 110], "scale": scale}]
+    shard(tmp_path / "train.tar", a__json=labels(people=people), a__png=picture())
+    (sample,) = open_dataset("shards", tmp_path)
+    np.testing.assert_allclose(sample.scales, [0.9], rtol=0.1)
+
+
 def test_unknown_options_and_kinds_are_usage_errors(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="have no option 'masks'"):
         open_dataset("shards", tmp_path, masks="x")
     with pytest.raises(UsageError, match="no kind of data set 'shard'") as caught:
         open_dataset("shard", tmp_path)
     assert "Did you mean shards?" in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("kind", "option", "value", "said"),
+    [
+        ("shards", "name", 5, "name must be text, got 5"),
+        ("shards", "name", datetime.date(2024, 1, 2), "name must be text, got 2024-01-02"),
+        ("shards", "licence", 2011, "licence must be text, got 2011"),
+        ("shards", "licence", None, "licence must be text, got None"),
+        ("shards", "kind", 5, "have no option 'kind'"),
+        ("shards", "path", 5, "have no option 'path'"),
+        ("shards", "skips", 5, "have no option 'skips'"),
+        ("coco", "images", 7, "images must be text, got 7"),
+        ("coco", "min_joints", True, "min_joints must be a whole number, got True"),
+        ("coco", "min_joints", 2.0, r"min_joints must be a whole number, got 2\.0"),
+        ("coco", "min_joints", None, "min_joints must be a whole number, got None"),
+        ("mpii", "images", ["a"], r"images must be text, got \['a'\]"),
+        ("mpii", "masks", 5, "masks must be text, got 5"),
+        ("mpii", "val", True, "val must be text, got True"),
+        ("lsp", "val_from", True, "val_from must be a whole number, got True"),
+        ("ltsh", "synthetic", 1, "synthetic must be true or false, got 1"),
+    ],
+)
+def test_options_of_a_wrong_type_are_usage_errors(
+    tmp_path: Path, kind: str, option: str, value: Any, said: str
+) -> None:
+    with pytest.raises(UsageError, match=said):
+        open_dataset(kind, tmp_path, **{option: value})
+
+
+@pytest.mark.parametrize(("kind", "path", "said"), [(5, "x", "kind must be text"), ("shards", 5, "path must be text")])
+def test_kind_and_path_are_text(kind: Any, path: Any, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        open_dataset(kind, path)
 
 
 def test_threads_and_copies_read_the_same(tmp_path: Path) -> None:

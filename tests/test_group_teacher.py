@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from ltsh_deploy.errors import InputError, TrainingError, UsageError
+from ltsh_deploy.errors import InputError, TrainingError
 from ltsh_deploy.train.group_teacher import GroupTeacher, pseudo_truth
 from ltsh_deploy.train.teacher import Choice, Outcome, create_teacher
 from ltsh_deploy.train.teacher_config import GroupTeacherConfig, TeacherNetworkConfig
@@ -235,10 +235,17 @@ def test_a_choice_stands_until_its_outcome_is_observed() -> None:
         teacher.observe(Outcome(choice, 1.0, 1.0, torch.zeros(1, 3, 4, 4)))
 
 
-def test_windows_without_real_crops_are_an_error() -> None:
-    teacher, _ = teacher_of([0.0, 0.0])
-    with pytest.raises(UsageError, match="window 0 had no real samples"):
-        observe(teacher, 1.0, crops=torch.zeros(0, 3, 4, 4))
+def test_a_window_without_real_crops_leaves_those_of_the_window_before() -> None:
+    teacher, table = teacher_of([0.0, 0.0])
+    nothing = torch.zeros(0, 3, 4, 4)
+    # At first there are none before either: it goes on choosing uniformly, and learns nothing.
+    observe(teacher, 1.0, crops=nothing)
+    assert teacher.propose().explored
+    observe(teacher, 1.0, crops=torch.full((2, 3, 4, 4), 7.0))
+    assert not table.learned_on
+    for _ in range(2):
+        assert observe(teacher, 2.0, crops=nothing)["delta"] == 1
+    assert [float(x.mean()) for x in table.learned_on] == [7, 7]
 
 
 def test_a_network_that_lost_its_mind_is_an_error() -> None:
@@ -273,13 +280,31 @@ def test_it_goes_on_from_a_file_bit_for_bit(pending: bool) -> None:
         step(begun, window)
     if pending:
         begun.propose()
-    resumed = created(seed=77)
+    resumed = created()
+    # Whatever it has learned otherwise is forgotten.
+    for window in range(3):
+        step(resumed, window)
+        resumed.state_dict()["network"]["head.0.weight"].zero_()
     resumed.load_state_dict(through_a_file(begun.state_dict()))
     rest = [step(resumed, window) for window in range(6, 14)]
     assert str(rest) == str(made[6:])
     for key, value in whole.state_dict()["network"].items():
         assert torch.equal(value, resumed.state_dict()["network"][key]), key
     assert resumed.state_dict()["signals"] == whole.state_dict()["signals"]
+
+
+def test_settings_are_those_of_the_configuration_and_not_of_the_state() -> None:
+    begun = created()
+    for window in range(3):
+        step(begun, window)
+    resumed = created(learning_rate=0.25)
+    resumed.load_state_dict(through_a_file(begun.state_dict()))
+    assert {group["lr"] for group in resumed._optimiser.param_groups} == {0.25}
+    # The seed is no part of what was learned either.
+    other = created(seed=4)
+    other.load_state_dict(begun.state_dict())
+    groups = [[teacher.propose().group for _ in range(30) if step(teacher, 9)] for teacher in (begun, other)]
+    assert groups[0] != groups[1]
 
 
 def test_two_teachers_that_share_a_state_do_not_share_tensors() -> None:
@@ -304,6 +329,9 @@ def test_states_of_other_teachers_are_refused() -> None:
         created().load_state_dict({key: value for key, value in state.items() if key != "optimiser"})
     with pytest.raises(InputError, match="'uniform'"):
         created().load_state_dict({"kind": "uniform"})
+    for key, value in {"window": -1, "signals": 3, "inputs": "x", "penalties": None, "group": "y"}.items():
+        with pytest.raises(InputError, match="the saved state of the teacher"):
+            created().load_state_dict(state | {key: value})
 
 
 # The learning rate is 20 times the published one, for a network of a few thousand weights; docs/teacher.md has what

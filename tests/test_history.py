@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -172,6 +173,58 @@ def test_tensorboard_gets_scalars_and_the_teachers_distribution(tmp_path: Path) 
     assert "window/delta" in events.Tags()["scalars"]
     assert not {"train/step", "train/time"} & set(events.Tags()["scalars"])
     assert [event.step for event in events.Images("teacher/distribution")] == [4, 8, 10]
+
+
+def test_only_what_a_finished_run_ended_with_comes_again(tmp_path: Path) -> None:
+    with History(tmp_path) as history:
+        for step, kind in ((1, "train"), (1, "final"), (2, "train"), (2, "validation"), (2, "final")):
+            history.write(kind, step, {})
+    for over, last in ((False, "final"), (True, "validation")):
+        with History(tmp_path, step=2, over=over):
+            pass
+        lines = contents(tmp_path)
+        assert lines[-1]["kind"] == last
+        assert {"kind": "final", "step": 1} in lines
+
+
+def test_a_full_disk_is_an_error_that_names_tensorboards_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("tensorboard", reason="needs tensorboard")
+    from tensorboard.summary.writer.record_writer import RecordWriter
+
+    def full(self: object, *data: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    said: list[threading.ExceptHookArgs] = []
+    hook = said.append
+    monkeypatch.setattr(threading, "excepthook", hook)
+    picture = np.zeros((4, 4, 3), np.uint8)
+    for then in (lambda history: None, lambda history: history.picture("a", 1, picture)):
+        history = History(tmp_path, tensorboard=True)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(RecordWriter, "write", full)
+            patch.setattr(RecordWriter, "flush", full)
+            history.write("train", 1, {"loss": 1.0})
+            with pytest.raises(OutputError, match=r"tensorboard: could not be written \(No space left"), history:
+                then(history)
+    assert threading.excepthook == hook
+    # The thread in which it happens says nothing of its own; others do.
+    assert not said
+    with History(tmp_path, tensorboard=True):
+        thread = threading.Thread(target=lambda: {}["absent"])
+        thread.start()
+        thread.join()
+    assert len(said) == 1
+
+
+def test_an_error_before_is_not_hidden_by_one_of_closing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: History) -> None:
+        raise OutputError("the disk is full")
+
+    monkeypatch.setattr(History, "close", full)
+    with pytest.raises(KeyError), History(tmp_path):
+        raise KeyError
+    with pytest.raises(OutputError), History(tmp_path):
+        pass
 
 
 def test_a_missing_tensorboard_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,6 +35,8 @@ SPECIAL = {
     "ltsh_deploy.network_base": {"torch"},
     "ltsh_deploy.networks": {"torch"},
     "ltsh_deploy.train.config": {"pydantic"},
+    "ltsh_deploy.train.config_base": {"pydantic", "pydantic_core"},
+    "ltsh_deploy.train.data_config": {"pydantic"},
     "ltsh_deploy.train.teacher_config": {"pydantic"},
 }
 #: The door to the command line: ``python -m ltsh_deploy``.

@@ -13,14 +13,9 @@ import pytest
 import yaml
 
 import ltsh_deploy
-from ltsh_deploy.train.model_card import (
-    CodeVersion,
-    DataRecord,
-    RunRecord,
-    code_version,
-    model_card,
-    package_versions,
-)
+from ltsh_deploy.train.model_card import DataRecord, RunRecord, model_card
+from ltsh_deploy.train.sessions import Session
+from ltsh_deploy.train.versions import CodeVersion, code_version, package_versions
 
 CONFIG: dict[str, Any] = {
     "seed": 7,
@@ -54,13 +49,11 @@ RECORD = RunRecord(
     config=CONFIG,
     metrics={"PCK@0.2 on 1,000 people": 51.234567, "remark": "at the last step"},
     history=HISTORY,
-    code=CodeVersion("0.1.0", "a1b2c3", changed=True),
+    sessions=[Session(0, CodeVersion("0.1.0", "a1b2c3", changed=True), {"torch": "2.13.0"}, "cpu")],
     command="ltsh train config.yaml --set seed=7",
     seed=7,
     steps=4000,
     group_names=("below 20", "20 and above"),
-    packages={"torch": "2.13.0"},
-    device="cpu",
     notes=["Weak on **upside-down** people."],
 )
 
@@ -127,10 +120,29 @@ def test_other_teachers_are_too(teacher: Any, history: list[dict[str, Any]], wor
     assert words in model_card(replace(RECORD, config={"teacher": teacher}, history=history))
 
 
+def test_a_run_that_went_on_otherwise_says_from_which_step_on() -> None:
+    first, other = CodeVersion("0.1.0", "a1b2c3"), CodeVersion("0.2.0", "d4e5f6")
+    torch = {"torch": "2.13.0"}
+    sessions = [
+        Session(0, first, torch, "cpu"),
+        Session(1200, other, torch, "cpu", {"optimiser.lr": (0.002, 0.001), "teacher.kind": (None, "a|b")}),
+        Session(1300, other, torch, "2 x cpu"),
+    ]
+    page = model_card(replace(RECORD, sessions=sessions))
+    table = rows(page)
+    code = "ltsh-deploy 0.1.0, commit a1b2c3; from step 1,200 on ltsh-deploy 0.2.0, commit d4e5f6"
+    assert ["Code", code] in table
+    assert ["Packages", "torch 2.13.0"] in table
+    assert ["Device", "cpu; from step 1,300 on 2 x cpu"] in table
+    assert "Resumed at step 1,200 with changes:" in page
+    assert ["optimiser.lr", "0.002", "0.001"] in table
+    assert ["teacher.kind", "null", '"a\\|b"'] in table
+    assert "code and packages named above, and what was changed on the way" in page
+    assert "Resumed" not in model_card(RECORD)
+
+
 def test_what_is_not_known_is_said_to_be() -> None:
-    bare = replace(
-        RECORD, data=[], metrics={}, history=[], packages={}, device="", code=CodeVersion("0.1.0"), config={}
-    )
+    bare = replace(RECORD, data=[], metrics={}, history=[], sessions=[Session(0, CodeVersion("0.1.0"))], config={})
     table, page = rows(model_card(bare)), model_card(bare)
     assert ["Code", "ltsh-deploy 0.1.0, commit not known"] in table
     assert ["Packages", "not known"] in table

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ltsh_deploy.datasets import Sample
+from ltsh_deploy.datasets import Sample, SampleList
 from ltsh_deploy.skeletons import LTSH15
 from ltsh_deploy.train.augment import Warp
 from ltsh_deploy.train.batches import CropMaker, collate
@@ -39,6 +40,7 @@ def crop(number: int, size: tuple[int, int] = SIZE, centre: tuple[float, float] 
         whole,
         box,
         np.array([number % 2 == 1]),
+        np.array([False]),
         ignored,
         f"c{number}",
     )
@@ -138,7 +140,7 @@ def test_a_mask_of_instances_is_used_where_there_is_one() -> None:
         instances=cv2.imencode(".png", mask)[1].tobytes(),
     )
     warp = Warp(np.array([[1.0, 0, 8], [0, 1, -8]]), False, SIZE)
-    alpha = cut_out(sample, 1, warp, make_crop(sample, 1, warp, 8))
+    alpha = cut_out(sample, 1, warp, make_crop(sample, 1, warp, 8), (100, 80))
     expected = np.zeros((64, 96))
     expected[32:52, 13:33] = 1
     np.testing.assert_array_equal(alpha, expected)
@@ -147,11 +149,11 @@ def test_a_mask_of_instances_is_used_where_there_is_one() -> None:
 def test_pieces_of_a_body_are_not_cut_out() -> None:
     (sample,) = make_samples(1)
     warp = Warp(np.eye(2, 3), False, (160, 136))
-    assert cut_out(sample, 0, warp, make_crop(sample, 0, warp, 8)).any()
+    assert cut_out(sample, 0, warp, make_crop(sample, 0, warp, 8), (160, 140)).any()
     joints = sample.joints.copy()
     joints[0, :4] = [np.nan, np.nan, 0]
     part = replace(sample, joints=joints)
-    assert not cut_out(part, 0, warp, make_crop(part, 0, warp, 8)).any()
+    assert not cut_out(part, 0, warp, make_crop(part, 0, warp, 8), (160, 140)).any()
 
 
 def test_who_is_pasted_is_seen_and_labelled() -> None:
@@ -193,8 +195,78 @@ def test_nobody_is_pasted_over_the_one_in_the_middle() -> None:
     assert paste(crop(0), crop(1), 0 * alpha, 8) is None
 
 
-def maker(synthetic: bool = False, **compose: float) -> CropMaker:
-    config = tiny_config(compose=compose, batch=8, size=[96, 64])
+def with_picture(synthetic: list[bool]) -> Sample:
+    """A picture of 160 x 140 pixels with people side by side, real or synthetic."""
+    count = len(synthetic)
+    joints = np.stack([person(np.random.default_rng(i), (40 + 60 * i, 70), 60) for i in range(count)])
+    return Sample(
+        id="".join("s" if each else "r" for each in synthetic),
+        image=cv2.imencode(".png", np.zeros((140, 160, 3), np.uint8))[1].tobytes(),
+        skeleton=LTSH15,
+        joints=joints,
+        centres=joints[:, 14, :2],
+        scales=np.full(count, 0.3),
+        is_synthetic=np.array(synthetic),
+        trainable=np.ones(count, bool),
+    )
+
+
+def crop_of(*synthetic: bool) -> Crop:
+    return make_crop(with_picture(list(synthetic)), 0, Warp(np.eye(2, 3), False, (160, 136)), 8)
+
+
+@pytest.mark.parametrize(
+    ("synthetic", "masked"), [((True, True), 0), ((False, False), 0), ((False, True), 1)], ids=["fake", "real", "mixed"]
+)
+def test_the_masked_condition_is_for_pictures_with_real_people(synthetic: tuple[bool, ...], masked: int) -> None:
+    batch = collate([crop_of(*synthetic)])
+    assert batch.is_synthetic.tolist() == [synthetic[0]]
+    plain, other = (make_targets(batch.people, batch.ignored, LTSH15, masked=on) for on in (False, True))
+    assert plain.counts.tolist() == [30]
+    assert other.counts.tolist() == [30 - 15 * masked]
+    assert (other.heatmap_weights.sum() < plain.heatmap_weights.sum()) == bool(masked)
+    assert (other.paf_weights.sum() < plain.paf_weights.sum()) == bool(masked)
+
+
+def test_composed_crops_know_who_is_a_synthetic_person_among_real_ones() -> None:
+    places = tiles((320, 272), (160, 136))
+    crops = [crop_of(True, True), crop_of(False, True), crop_of(True), crop_of(False)]
+    assert mosaic(crops, places, 8).among_real.tolist() == [False, False, False, True, False, False]
+    alpha = np.zeros((136, 160), np.float32)
+    alpha[:40, :40] = 1
+    for below, above, among_real in (
+        (crop_of(False), crop_of(True), [False, True]),
+        (crop_of(True), crop_of(True), [False, False]),
+        (crop_of(True), crop_of(False), [False, False]),
+    ):
+        pasted = paste(below, above, alpha, 8)
+        assert pasted is not None
+        assert pasted.among_real.tolist() == among_real
+
+
+def test_colours_change_as_configured() -> None:
+    plain, grey = (maker(), maker(colour={"grey": 1.0}))
+    for one, other in zip(made(plain), made(grey), strict=True):
+        assert np.ptp(one.image, axis=2).max() > 30
+        assert np.ptp(other.image, axis=2).max() == 0
+        np.testing.assert_array_equal(one.joints, other.joints)
+    # Colours are those of the whole crop, whatever it was put together from.
+    assert all(np.ptp(each.image, axis=2).max() == 0 for each in made(maker(colour={"grey": 1.0}, mosaic=1.0)))
+
+
+def test_a_picture_is_read_once_for_its_crop(monkeypatch: pytest.MonkeyPatch) -> None:
+    sample = replace(with_picture([False]), instances=cv2.imencode(".png", np.ones((140, 160), np.uint8))[1].tobytes())
+    pool = find_people("set", SampleList([sample], "set", LTSH15), LTSH15, "train")
+    read = []
+    monkeypatch.setattr(Sample, "read_image", lambda own: read.append(own.id) or np.zeros((140, 160, 3), np.uint8))
+    make = CropMaker(Sampler([pool], [1.0], 1, 0), tiny_config(compose={"paste": 1.0}), 8)
+    make(0, 0)
+    # Who is in the middle, and who is pasted.
+    assert read == ["r", "r"]
+
+
+def maker(synthetic: bool = False, colour: Any = None, **compose: float) -> CropMaker:
+    config = tiny_config(compose=compose, batch=8, size=[96, 64], colour=colour or {})
     pool = find_people("set", make_samples(30, synthetic=synthetic), LTSH15, "train")
     sampler = Sampler([pool], [1.0], 8, 0, [np.arange(30) % 3] if synthetic else [])
     return CropMaker(sampler, config, 8)

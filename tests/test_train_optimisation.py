@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from ltsh_deploy.errors import UsageError
+from ltsh_deploy.errors import ConfigError
 from ltsh_deploy.network_base import PoseNetwork
 from ltsh_deploy.networks import create_network
 from ltsh_deploy.skeletons import LTSH15
@@ -92,7 +92,7 @@ def test_frozen_layers_are_the_first_ones(network: PoseNetwork) -> None:
     assert flags == sorted(flags)
     assert not all(flags)
     total = sum(isinstance(module, torch.nn.Conv2d) for module in network.modules())
-    with pytest.raises(UsageError, match=f"has {total} convolutions"):
+    with pytest.raises(ConfigError, match=f"has {total} convolutions"):
         freeze_convolutions(network, total)
     assert freeze_convolutions(create_network("ltsh_light", LTSH15, 0, **TINY_NETWORK), 0) == []
 

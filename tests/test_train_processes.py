@@ -15,14 +15,14 @@ import torch
 
 from ltsh_deploy.errors import UsageError
 from ltsh_deploy.train.config_file import save_config
-from ltsh_deploy.train.processes import first_alone, joined_processes
+from ltsh_deploy.train.processes import first_alone, gathered, joined_processes, together
 from tests.training_data import tiny_config
 
 ROOT = Path(__file__).parent.parent
 
 # What torchrun starts, once for each process: the command itself, and then what this process saw and has.
 PROGRAM = """
-import sys
+import os, sys
 import torch
 from ltsh_deploy.cli.main import main
 from ltsh_deploy.train import data, loop
@@ -41,6 +41,7 @@ def watched_make(self, step, slot, choice=None):
     return crop
 
 def watched_train(self, *arguments):
+    begun = self._recorder._sums.clone()
     propose = self._teacher.propose
     def watched_propose():
         choices.append(propose())
@@ -50,10 +51,12 @@ def watched_train(self, *arguments):
     torch.save({
         "choices": [choice.record() for choice in choices],
         "trained_on": sorted(trained_on),
+        "sums": begun,
         "weights": dict(self._student.network.named_parameters()),
     }, place)
 
 CropMaker.__call__, loop.Run.train = watched_make, watched_train
+exec(os.environ.get("FIRST", "") if os.environ.get("RANK") == "0" else os.environ.get("OTHER", ""))
 sys.exit(main(sys.argv[1:]))
 """
 
@@ -74,12 +77,13 @@ def free_port() -> int:
         return port
 
 
-def run_both(tmp_path: Path, *arguments: str) -> list[tuple[int, str]]:
-    """Exit codes and stderr of two processes."""
+def run_both(tmp_path: Path, *arguments: str, first: str = "", other: str = "") -> list[tuple[int, str]]:
+    """Exit codes and stderr of two processes, each of which runs a program of its own before."""
     port = str(free_port())
     started = []
     for rank in range(2):
         ours = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
+        ours |= {"FIRST": first, "OTHER": other}
         environment = {**os.environ, **ours, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1"}
         line = [sys.executable, "-c", PROGRAM, str(tmp_path / f"rank{rank}.pt"), "train", *arguments]
         started.append(subprocess.Popen(line, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True))
@@ -141,10 +145,104 @@ def test_a_mistake_is_said_by_both_and_hangs_neither(tmp_path: Path) -> None:
         assert "Traceback" not in said
 
 
+FULL = """
+def full(*arguments, **options):
+    raise OSError(28, "No space left on device")
+"""
+
+
+@pytest.mark.parametrize(
+    ("first", "other", "code", "words"),
+    [
+        (f"{FULL}\ntorch.save = full", "", 1, "state.pt: could not be written (No space left"),
+        pytest.param(
+            f"{FULL}\nfrom ltsh_deploy.train import history\nhistory.History.write = full\n"
+            "history.History.write = lambda *a: (_ for _ in ()).throw(history.OutputError('metrics: full'))",
+            "", 1, "metrics: full", marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            "from ltsh_deploy.train import results\n"
+            "results.write_whole = lambda path, data: (_ for _ in ()).throw(results.MissingPartError('no card'))",
+            "", 4, "no card", marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            "", "from ltsh_deploy.datasets import Sample\nfrom ltsh_deploy.errors import ImageError\n"
+            "Sample.read_image = lambda self: (_ for _ in ()).throw(ImageError('broken'))",
+            3, "people in a row could not be used", marks=pytest.mark.slow,
+        ),
+    ],
+    ids=["full disk", "full disk in the history", "no card", "broken pictures"],
+)  # fmt: skip
+def test_a_mistake_of_one_is_said_by_both(tmp_path: Path, first: str, other: str, code: int, words: str) -> None:
+    config = write_config(tmp_path, steps=4)
+    for found, said in run_both(tmp_path, config, "-o", str(tmp_path / "run"), first=first, other=other):
+        assert (found, words in said) == (code, True), said
+        assert "Traceback" not in said
+
+
+def test_a_state_that_is_missing_for_one_is_refused_by_both(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    absent = "from ltsh_deploy.train import start\nstart.STATE = 'absent.pt'"
+    (tmp_path / "run" / "state.pt").write_bytes(b"cut")
+    results = run_both(tmp_path, write_config(tmp_path), "-o", str(tmp_path / "run"), "--resume", first=absent)
+    for code, said in results:
+        assert (code, "absent.pt" in said) == (3, True), said
+        assert "Traceback" not in said
+
+
+@pytest.mark.slow
+def test_the_death_of_one_is_said_by_the_other(tmp_path: Path) -> None:
+    death = "import os\nfrom ltsh_deploy.train.student import Student\nStudent.learn = lambda *a: os._exit(7)"
+    (first, said), (other, _) = run_both(tmp_path, write_config(tmp_path), "-o", str(tmp_path / "run"), other=death)
+    assert (first, other) == (1, 7)
+    assert "another process of this run has ended" in said
+
+
+@pytest.mark.slow
+def test_a_signal_to_one_stops_both(tmp_path: Path) -> None:
+    stop = "import os, signal\nfrom ltsh_deploy.train.student import Student\nforward = Student.forward\n"
+    stop += "Student.forward = lambda *a: (os.kill(os.getpid(), signal.SIGTERM), forward(*a))[1]"
+    config = write_config(tmp_path, steps=9)
+    for code, said in run_both(tmp_path, config, "-o", str(tmp_path / "run"), other=stop):
+        assert code == 143, said
+    # Within a window of the teacher's, of which each has a part.
+    state = torch.load(tmp_path / "run" / "state.pt", weights_only=True)
+    assert state["step"] == 1
+    assert state["window"]["sums"][:, [1, 3]].tolist() == [[1, 1], [1, 1]]
+    assert len(state["window"]["crops"]) == 2
+    for code, said in run_both(tmp_path, config, "-o", str(tmp_path / "run"), "--resume", "--set", "steps=2"):
+        assert code == 0, said
+    sums = [torch.load(tmp_path / f"rank{rank}.pt", weights_only=True)["sums"] for rank in range(2)]
+    assert torch.equal(torch.stack(sums), state["window"]["sums"])
+
+
+@pytest.mark.slow
+def test_what_one_process_had_of_a_window_counts_once_for_two(tmp_path: Path) -> None:
+    from ltsh_deploy.train import data
+    from ltsh_deploy.train.config_file import read_config
+    from ltsh_deploy.train.start import prepare
+    from tests import training_data
+
+    config = write_config(tmp_path, steps=3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            data, "open_dataset", lambda kind, path, **options: getattr(training_data, kind.rpartition(":")[2])(path)
+        )
+        prepare(read_config(config), tmp_path / "run").train()
+    state = torch.load(tmp_path / "run" / "state.pt", weights_only=True)
+    assert state["window"]["sums"].shape == (1, 4)
+    for code, said in run_both(tmp_path, config, "-o", str(tmp_path / "run"), "--resume", "--set", "steps=4"):
+        assert code == 0, said
+    first, other = (torch.load(tmp_path / f"rank{rank}.pt", weights_only=True)["sums"] for rank in range(2))
+    assert torch.equal(first, state["window"]["sums"][0])
+    assert not other.any()
+
+
 def test_one_process_asks_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     with joined_processes("cpu"):
-        assert first_alone(lambda: 3) == 3
+        assert first_alone(lambda: 3) == together(lambda: 3) == 3
+        assert gathered(3) == [3]
 
 
 def test_an_environment_that_is_not_torchruns_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,12 +11,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
-from ltsh_deploy.checkpoints import load_checkpoint
+from ltsh_deploy.checkpoints import load_checkpoint, read_checkpoint
 from ltsh_deploy.cli.main import main
 from ltsh_deploy.errors import ImageError, InputError, OutputError, TrainingError, UsageError
+from ltsh_deploy.export.to_onnx import export_onnx
 from ltsh_deploy.train.batches import CropMaker, Loader, collate
 from ltsh_deploy.train.config import RunConfig
 from ltsh_deploy.train.config_file import save_config
@@ -29,6 +31,7 @@ from tests.training_data import tiny_config
 
 ROOT = Path(__file__).parent.parent
 FILES = {"config.yaml", "best.safetensors", "last.safetensors", "state.pt"}
+COMMANDS_FILES = {".lock", "metrics.jsonl", "curves.png", "model_card.md"}
 HALF = {"real": 0.5, "synthetic": 0.5}
 TEACHER = {
     "kind": "group",
@@ -70,21 +73,21 @@ def files(folder: Path) -> set[str]:
 
 def same_states(first: Path, second: Path) -> None:
     one, other = (torch.load(folder / "state.pt", weights_only=True) for folder in (first, second))
-    _same(one, other, "state")
+    same(one, other, "state")
 
 
-def _same(one: Any, other: Any, where: str) -> None:
+def same(one: Any, other: Any, where: str) -> None:
     assert type(one) is type(other), where
     if isinstance(one, torch.Tensor):
         assert torch.equal(one, other), where
     elif isinstance(one, dict):
         assert one.keys() == other.keys(), where
         for key in one:
-            _same(one[key], other[key], f"{where}.{key}")
+            same(one[key], other[key], f"{where}.{key}")
     elif isinstance(one, list):
         assert len(one) == len(other), where
         for i, pair in enumerate(zip(one, other, strict=True)):
-            _same(*pair, f"{where}[{i}]")
+            same(*pair, f"{where}[{i}]")
     else:
         assert one == other, where
 
@@ -100,6 +103,18 @@ def test_a_run_leaves_weights_and_state_and_gets_better(tmp_path: Path) -> None:
     network, provenance = load_checkpoint(tmp_path / "last.safetensors")
     assert network.skeleton.name == "ltsh15"
     assert provenance.training_data == "real"
+    # They were measured at this size, and so are to be used at it.
+    for name in ("best.safetensors", "last.safetensors"):
+        assert read_checkpoint(tmp_path / name).size == (64, 64)
+
+
+@pytest.mark.slow
+def test_what_is_exported_is_used_at_the_size_of_training(tmp_path: Path) -> None:
+    trained(tiny_config(steps=1), tmp_path)
+    report = export_onnx(
+        tmp_path / "best.safetensors", tmp_path / "best.onnx", images=[np.zeros((64, 64, 3), np.uint8)]
+    )
+    assert report.description.size == (64, 64)
 
 
 def test_the_same_seed_gives_the_same_run_whatever_the_workers(tmp_path: Path) -> None:
@@ -181,8 +196,11 @@ def test_synthetic_samples_come_from_the_teachers_group(tmp_path: Path, monkeypa
 
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_batch(tmp_path: Path) -> None:
     run = prepare(tiny_config(optimiser={"lr": 1e30}, average=0), tmp_path)
-    with pytest.raises(TrainingError, match="no longer a number"):
+    with pytest.raises(TrainingError, match="no longer a number") as caught:
         run.train()
+    assert run.step < 2
+    # There is no checkpoint yet.
+    assert "then begin again" in caught.value.remedy
     batch = torch.load(tmp_path / "bad_batch.pt", weights_only=True)
     assert batch["images"].shape == (4, 64, 64, 3)
     assert batch["step"] == run.step
@@ -346,6 +364,10 @@ def test_a_first_checkpoint_that_does_not_fit_is_refused(tmp_path: Path) -> None
         ({"init": "/nowhere.safetensors"}, "nowhere"),
         ({"frozen_convolutions": 500}, "convolutions"),
         ({"teacher": "uniform"}, "no data set in data.mix is of synthetic people"),
+        (
+            {"teacher": "group", "data": tiny_config().data.model_dump() | {"mix": {"synthetic": 1.0}}},
+            "the group teacher looks at crops of real people",
+        ),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
 )
@@ -369,14 +391,14 @@ def test_the_command_trains_and_resumes(tmp_path: Path, capsys: pytest.CaptureFi
     assert main(["train", str(config), "--out", str(out), "--resume", "--set", "steps=5"]) == 0
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines if line["kind"] == "train"] == [1, 2, 3, 4, 5]
-    assert files(out) == {*FILES, "metrics.jsonl", "curves.png", "model_card.md"}
+    assert files(out) == {*FILES, *COMMANDS_FILES}
     (final,) = [line for line in lines if line["kind"] == "final" and line["step"] == 5]
     said = capsys.readouterr().err
     assert f"PCK@0.2 {final['pck']:.1f} on whole pictures of 4 people" in said
     card = (out / "model_card.md").read_text()
     assert f"| {final['pck']:.4g} |" in card
     assert "training, 100 % of every batch" in card
-    assert main(["train", str(config), "--set", "optimizer.lr=1"]) == 3
+    assert main(["train", str(config), "--set", "optimizer.lr=1"]) == 2
     assert "optimiser" in capsys.readouterr().err
 
 
@@ -406,7 +428,7 @@ def test_the_progress_bar_says_how_it_goes(tmp_path: Path) -> None:
 def test_without_validation_there_is_no_figure_but_a_card(tmp_path: Path) -> None:
     data = tiny_config().data.model_dump() | {"validation": None}
     assert main(["train", str(write_command(tmp_path, steps=2, data=data)), "--out", str(tmp_path / "run")]) == 0
-    assert files(tmp_path / "run") == {*FILES, "metrics.jsonl", "curves.png", "model_card.md"} - {"best.safetensors"}
+    assert files(tmp_path / "run") == {*FILES, *COMMANDS_FILES} - {"best.safetensors"}
     assert "Nothing was measured." in (tmp_path / "run" / "model_card.md").read_text()
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from ltsh_deploy.errors import InputError, SkeletonError
 from ltsh_deploy.skeletons import LTSH15, Skeleton
 from ltsh_deploy.train.pools import Pool, find_people
-from ltsh_deploy.train.sampling import Sampler
+from ltsh_deploy.train.sampling import Sampler, _floor_sum
 from ltsh_deploy.train.teacher import Choice
 from tests.training_data import make_samples
 
@@ -64,6 +64,53 @@ def test_other_parts_are_right_on_average_and_never_off_by_more_than_one() -> No
     counts = np.array([[Counter(n for n, _ in drawn(sampler, step, 7))[name] for name in "abc"] for step in range(400)])
     np.testing.assert_allclose(counts.mean(axis=0) / 7, parts, atol=0.01)
     assert (np.abs(counts - 7 * np.array(parts)) < 1).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.floats(0.01, 1), min_size=1, max_size=4),
+    st.lists(st.integers(1, 30), min_size=4, max_size=4),
+    st.integers(1, 9),
+    st.integers(0, 5),
+)
+def test_everybody_comes_once_an_epoch_whatever_the_parts(
+    weights: list[float], sizes: list[int], batch: int, seed: int
+) -> None:
+    parts = [weight / sum(weights) for weight in weights]
+    pools = [pool(name, size) for name, size in zip("abcd", sizes, strict=False)][: len(parts)]
+    sampler = Sampler(pools, parts, batch, seed)
+    steps = [drawn(sampler, step, batch) for step in range(40)]
+    for one, part in zip(pools, parts, strict=True):
+        rows = [row for people in steps for name, row in people if name == one.name]
+        # Rests of the others are shared too, so 1 more or less than the part of all.
+        assert abs(len(rows) - 40 * batch * part) < 4
+        counts = [sum(name == one.name for name, _ in people) for people in steps]
+        assert all(abs(count - batch * part) < 1 + 1e-6 for count in counts)
+        for begin in range(0, len(rows) - len(one) + 1, len(one)):
+            assert sorted(rows[begin : begin + len(one)]) == list(range(len(one)))
+
+
+def test_three_tenths_of_a_batch_of_four_are_everybody_in_as_many_draws() -> None:
+    sampler = Sampler([pool("a", 60), pool("b", 60)], [0.3, 0.7], 4, 0)
+    rows = [row for step in range(52) for name, row in drawn(sampler, step, 4) if name == "a"]
+    assert len(rows) > 60
+    assert len(set(rows[:60])) == 60
+
+
+def test_a_step_far_on_is_found_at_once_and_follows_on_the_one_before() -> None:
+    sampler = Sampler([pool("a", 1000), pool("b", 7)], [0.57, 0.43], 5, 1)
+    far, epoch = 10_000_100, range(28_500_000, 28_501_000)
+    turn_of = {sampler.pools[0].permuted(1, turn): turn for turn in epoch}
+    rows = [row for step in range(far, far + 30) for name, row in drawn(sampler, step, 5) if name == "a"]
+    turns = [turn_of[row] for row in rows]
+    assert abs(turns[0] - far * 5 * 0.57) < 5
+    assert turns == list(range(turns[0], turns[0] + len(rows)))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 40), st.integers(1, 50), st.integers(0, 90), st.integers(0, 90))
+def test_sums_of_floors(count: int, divisor: int, slope: int, first: int) -> None:
+    assert _floor_sum(count, divisor, slope, first) == sum((first + i * slope) // divisor for i in range(count))
 
 
 def test_synthetic_people_come_from_the_chosen_group_of_all_synthetic_pools() -> None:

@@ -20,7 +20,7 @@ H, W = 4, 6
 
 
 def people_of(joints: npt.NDArray[Any], *, boxes: Any = None, clips: Any = None, synthetic: Any = None) -> People:
-    """People [N, P, J, 3] in crops of 48 x 32 pixels, without boxes unless given."""
+    """People [N, P, J, 3] in crops of 48 x 32 pixels, without boxes unless given; ``synthetic`` are among real ones."""
     n, p = joints.shape[:2]
     whole = [-0.5, -0.5, 8 * W - 0.5, 8 * H - 0.5]
     return People(

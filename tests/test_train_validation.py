@@ -18,9 +18,12 @@ from ltsh_deploy.network_base import ImageNetwork, PoseNetwork
 from ltsh_deploy.networks import create_network
 from ltsh_deploy.poses import Poses
 from ltsh_deploy.skeletons import COCO17, LTSH15, Skeleton
+from ltsh_deploy.train.batches import CropMaker, collate
 from ltsh_deploy.train.config import RunConfig
 from ltsh_deploy.train.pck import joint_hits, pck, torso_length
 from ltsh_deploy.train.pools import find_people
+from ltsh_deploy.train.sampling import Sampler
+from ltsh_deploy.train.student import Student
 from ltsh_deploy.train.validation import NO_PICTURE, NO_TORSO, Measurement, validate
 from tests.training_data import TINY_NETWORK, make_samples, person, picture, tiny_config
 
@@ -173,6 +176,43 @@ def test_a_network_that_is_right_finds_everything(view: str) -> None:
     assert len(measured.pictures) == 3
     assert measured.loss < 1e-3
     assert {"pck", "loss", "people", "people_left_out", "pck_left_wrist"} <= measured.values.keys()
+
+
+def test_everybody_who_is_drawn_has_a_picture_of_their_own() -> None:
+    joints = standing((60, 70), (240, 70))
+    drawn = measure([sample(0, (300, 140), joints), sample(1, (160, 140), standing((80, 70)))], pictures=3).pictures
+    assert set(drawn) == {"set: s0, person 0", "set: s0, person 1", "set: s1"}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"loss": {"paf_weight": 10.0}},
+        {"loss": {"heatmap_weight": 0.0}},
+        {"targets": {"sigma": 3.0}},
+        {"targets": {"limb_width": 3.0}},
+        {"targets": {"masked": True}},
+    ],
+    ids=str,
+)
+def test_the_loss_is_the_one_that_is_trained(changes: dict[str, Any]) -> None:
+    """Crops that nothing random happens to, in training and in validation."""
+    still = {"zoom": [1, 1], "rotation": 0, "shift": 0, "mirror": 0}
+    crowd = [
+        sample(i, (160, 140), standing((60, 70), (100, 70)), is_synthetic=np.array([False, True])) for i in range(2)
+    ]
+    losses = {}
+    for name, options in (("plain", {}), ("changed", changes)):
+        config = tiny_config(crop=still, validation={"view": "crop", "batch": 2}, **options)
+        pool = find_people("set", SampleList(crowd, "set", LTSH15), LTSH15, "val")
+        network = create_network("ltsh_light", LTSH15, 0, **TINY_NETWORK)
+        losses[name] = validate(ImageNetwork(network).eval(), pool, config, torch.device("cpu")).loss
+        make = CropMaker(Sampler([pool], [1.0], 2, 0), config, 8)
+        student = Student(network, config, torch.device("cpu"))
+        student.network.eval()
+        trained = student.forward(collate([make(0, slot) for slot in range(2)]))[0].total.item()
+        assert losses[name] == pytest.approx(trained, rel=1e-5)
+    assert losses["plain"] != pytest.approx(losses["changed"], rel=1e-3)
 
 
 def test_what_is_wrong_by_more_than_a_fifth_of_the_torso_is_missed() -> None:

@@ -96,6 +96,36 @@ def test_an_unfinished_window_goes_on_from_a_file() -> None:
     assert torch.equal(record(begun, range(2, 6)).outcome(CHOICE).hardest, whole.hardest)
 
 
+def test_what_several_processes_had_of_a_window_counts_once() -> None:
+    """Here their state comes to one process alone; test_train_processes.py has one's that comes to two."""
+    states = []
+    for signals in ([1.0, 9.0, 5.0], [4.0, 2.0, 3.0]):
+        recorder = WindowRecorder(2)
+        add(recorder, signals, [False, True, False])
+        states.append(recorder.state_dict())
+    both = WindowRecorder(2)
+    add(both, [1.0, 9.0, 5.0, 4.0, 2.0, 3.0], [False, True, False] * 2)
+    resumed = WindowRecorder(2)
+    resumed.load_state_dict(both.state_dict() | {"sums": torch.cat([state["sums"] for state in states])})
+    outcome, expected = resumed.outcome(CHOICE), both.outcome(CHOICE)
+    assert (outcome.synthetic_signal, outcome.real_signal) == (expected.synthetic_signal, expected.real_signal)
+    assert torch.equal(outcome.hardest, expected.hardest)
+
+
+def test_a_window_may_go_on_with_fewer_or_other_crops() -> None:
+    begun = WindowRecorder(3)
+    add(begun, [1.0, 9.0, 5.0], [False] * 3)
+    fewer = WindowRecorder(2)
+    fewer.load_state_dict(begun.state_dict())
+    assert fewer.outcome(CHOICE).hardest[:, 0, 0, 0].tolist() == [9, 5]
+    larger = WindowRecorder(3)
+    larger.load_state_dict(begun.state_dict())
+    larger.add(torch.full((1, 3, 8, 8), 2.0), torch.tensor([2.0]), torch.tensor([False]))
+    outcome = larger.outcome(CHOICE)
+    assert outcome.real_signal == 17 / 4
+    assert outcome.hardest.shape == (1, 3, 8, 8)
+
+
 def test_one_process_has_the_teacher_itself() -> None:
     teacher: Any = object()
     assert synchronised(lambda: teacher) is teacher

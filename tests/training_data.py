@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import cv2
@@ -53,8 +54,15 @@ def picture(
     return data
 
 
-def make_samples(count: int, *, synthetic: bool = False, val: int = 0, seed: int = 0) -> SampleList:
-    """One person a picture; the last ``val`` of them are for validation."""
+def make_samples(
+    count: int,
+    *,
+    synthetic: bool = False,
+    val: int = 0,
+    seed: int = 0,
+    pitch: Callable[[int], float] = lambda i: i % 4,
+) -> SampleList:
+    """One person a picture; the last ``val`` of them are for validation. The i-th synthetic one has that pitch."""
     rng = np.random.default_rng([seed, synthetic])
     samples = []
     for i in range(count):
@@ -70,7 +78,7 @@ def make_samples(count: int, *, synthetic: bool = False, val: int = 0, seed: int
                 scales=np.array([0.5]),
                 is_synthetic=np.array([synthetic]),
                 trainable=np.array([True]),
-                characteristics={"camera_pitch": np.array([float(i % 4)])} if synthetic else {},
+                characteristics={"camera_pitch": np.array([float(pitch(i))])} if synthetic else {},
                 split="val" if i >= count - val else "train",
             )
         )

@@ -76,19 +76,19 @@ def collate(crops: Sequence[Crop]) -> Batch:
     most = max(len(crop.joints) for crop in crops)
     shape = (len(crops), most)
     joints = np.zeros((*shape, *crops[0].joints.shape[1:]), np.float32)
-    clips, synthetic = np.zeros((*shape, 4), np.float32), np.zeros(shape, np.bool_)
+    clips, among_real = np.zeros((*shape, 4), np.float32), np.zeros(shape, np.bool_)
     # x1 > x2: nobody is in there.
     boxes = np.broadcast_to(np.array([1, 1, -1, -1], np.float32), (*shape, 4)).copy()
     for row, crop in enumerate(crops):
         people = len(crop.joints)
         joints[row, :people] = crop.joints
         clips[row, :people], boxes[row, :people] = crop.clips, crop.boxes
-        synthetic[row, :people] = crop.is_synthetic
+        among_real[row, :people] = crop.among_real
     return Batch(
         torch.from_numpy(np.stack([crop.image for crop in crops])),
-        People(*(torch.from_numpy(array) for array in (joints, clips, boxes, synthetic))),
+        People(*(torch.from_numpy(array) for array in (joints, clips, boxes, among_real))),
         torch.from_numpy(np.stack([crop.ignored for crop in crops])),
-        torch.from_numpy(synthetic[:, 0].copy()),
+        torch.tensor([bool(crop.is_synthetic[0]) for crop in crops]),
         tuple(crop.name for crop in crops),
     )
 
@@ -120,11 +120,23 @@ class CropMaker:
         Raises:
             InputError: when one person after the other cannot be used.
         """
-        config = self._config
-        rng = np.random.default_rng([config.seed, step, slot])
-        pool, row = self._sampler.draw(step, slot, choice, rng)
-        crop = self._composed(rng, _Source(pool, row, choice), config.compose)
-        crop.image[...] = change_colours(rng, config.colour, crop.image)
+        rng = np.random.default_rng([self._config.seed, step, slot])
+        return self.make(rng, *self._sampler.draw(step, slot, choice, rng), choice)
+
+    def make(self, rng: np.random.Generator, pool: Pool, row: int, choice: Choice | None = None) -> Crop:
+        """A crop with the person at this row of a pool in the middle, composed and coloured as configured.
+
+        Args:
+            rng: of all that is random about it.
+            pool: one of the sampler's.
+            row: of the person.
+            choice: the teacher's; those who come into the crop besides are of its group.
+
+        Raises:
+            InputError: when one person after the other cannot be used.
+        """
+        crop = self._composed(rng, _Source(pool, row, choice), self._config.compose)
+        crop.image[...] = change_colours(rng, self._config.colour, crop.image)
         return crop
 
     def _composed(self, rng: np.random.Generator, source: _Source, options: ComposeConfig) -> Crop:
@@ -146,7 +158,7 @@ class CropMaker:
         size = self._config.size
         other = self._crop(rng, source, size, shift=rng.uniform(-0.5, 0.5, 2) * size)
         try:
-            alpha = cut_out(other.sample, other.person, other.warp, other.crop)
+            alpha = cut_out(other.sample, other.person, other.warp, other.crop, other.picture)
         except InputError as error:
             self._skip("masks that cannot be read", error.message)
             return crop
@@ -179,14 +191,15 @@ class CropMaker:
                 warp = draw_warp(rng, self._config.crop, sample.centres[person], float(sample.scales[person]), size)
                 if shift is not None:
                     warp = replace(warp, matrix=warp.matrix + np.column_stack([np.zeros((2, 2)), shift]))
-                crop = make_crop(sample, person, warp, self._stride, f"{pool.name}: {sample.id}")
+                image = sample.read_image()
+                crop = make_crop(sample, person, warp, self._stride, f"{pool.name}: {sample.id}", image)
             except InputError as error:
                 problem = error.message
                 self._skip("pictures that cannot be read", problem)
             else:
                 # Who is pasted may lie out of view; then there is nothing to paste.
                 if crop.is_useful or shift is not None:
-                    return _Made(crop, sample, person, warp)
+                    return _Made(crop, sample, person, warp, (image.shape[1], image.shape[0]))
                 problem = f"{crop.name}: nothing to learn in the crop"
                 self._skip("crops without anything to learn")
             source = self._another(rng, source)
@@ -214,12 +227,13 @@ class _Source:
 
 @dataclass(frozen=True, eq=False)
 class _Made:
-    """A crop, and what it was made of."""
+    """A crop, and what it was made of: ``picture`` is the width and height of the sample's."""
 
     crop: Crop
     sample: Sample
     person: int
     warp: Warp
+    picture: tuple[int, int]
 
 
 class Loader:

@@ -88,6 +88,7 @@ def mosaic(crops: Sequence[Crop], places: Sequence[tuple[int, int, int, int]], s
         np.concatenate(clips),
         np.concatenate(boxes),
         np.concatenate([crop.is_synthetic for crop in crops]),
+        np.concatenate([crop.among_real for crop in crops]),
         ignored,
         " + ".join(crop.name for crop in crops),
     )
@@ -98,7 +99,7 @@ def _within(boxes: FloatArray, limits: FloatArray) -> FloatArray:
     return np.concatenate([np.maximum(boxes[:, :2], limits[:2]), np.minimum(boxes[:, 2:], limits[2:])], axis=1)
 
 
-def cut_out(sample: Sample, person: int, warp: Warp, crop: Crop) -> npt.NDArray[np.float32]:
+def cut_out(sample: Sample, person: int, warp: Warp, crop: Crop, picture: tuple[int, int]) -> npt.NDArray[np.float32]:
     """[H, W] in [0, 1] how much of each pixel of a crop is the person's in the middle.
 
     From the sample's mask of instances where there is one, else an outline around the labelled limbs; nothing of people
@@ -109,12 +110,12 @@ def cut_out(sample: Sample, person: int, warp: Warp, crop: Crop) -> npt.NDArray[
         person: whom for.
         warp: from the picture to the crop.
         crop: with that person first.
+        picture: (width, height) of the sample's picture, which the mask's have to be.
 
     Raises:
-        ImageError: when the mask or the picture cannot be read.
+        ImageError: when the mask cannot be read.
     """
-    height, width = sample.read_image().shape[:2] if sample.instances is not None else (0, 0)
-    instances = sample.read_instances((width, height))
+    instances = sample.read_instances(picture)
     if instances is None:
         if sample.labelled[person].mean() < _KNOWN:
             return np.zeros((warp.size[1], warp.size[0]), np.float32)
@@ -169,12 +170,15 @@ def paste(crop: Crop, other: Crop, alpha: npt.NDArray[np.float32], stride: int) 
     image = np.rint(crop.image * (1 - weight) + other.image * weight).astype(np.uint8)
     joints = other.joints[:1].copy()
     xy = joints[0, :, :2]
-    # Joints out of view, or of a place that does not count, are nowhere on the crop: their limb was not pasted either.
+    # In a place that does not count, a joint may not be where its label says: here it has none. Joints out of view keep
+    # theirs, since their limbs reach into the crop.
     inside = (joints[0, :, 2] > 0) & (xy >= -0.5).all(axis=1) & (xy < [width - 0.5, height - 0.5]).all(axis=1)
     cells = np.clip(np.floor((np.where(inside[:, None], xy, 0) + 0.5) / stride), 0, None).astype(int)
     cells = np.minimum(cells, [other.ignored.shape[1] - 1, other.ignored.shape[0] - 1])
     lost = inside & other.ignored[cells[:, 1], cells[:, 0]]
     joints[0, lost] = [np.nan, np.nan, 0]
+    # In a picture with real people, one of them is in the middle.
+    has_real = not crop.is_synthetic[0]
     return replace(
         crop,
         image=image,
@@ -182,6 +186,7 @@ def paste(crop: Crop, other: Crop, alpha: npt.NDArray[np.float32], stride: int) 
         clips=np.concatenate([crop.clips, other.clips[:1]]),
         boxes=np.concatenate([crop.boxes, other.boxes[:1]]),
         is_synthetic=np.concatenate([crop.is_synthetic, other.is_synthetic[:1]]),
+        among_real=np.concatenate([crop.among_real, other.is_synthetic[:1] & has_real]),
         ignored=crop.ignored | (other.ignored & covers),
         name=f"{crop.name} + {other.name}",
     )

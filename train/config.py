@@ -1,17 +1,28 @@
 """What a training run is made of. :mod:`ltsh_deploy.train.config_file` reads and writes it as YAML.
 
-Nothing imports this module, and so pydantic, before a run is configured. The defaults are those of the published
-method; `recipes/` holds complete files.
+Nothing imports this module, and so pydantic, before a run is configured. Crops, targets, losses, optimiser
+and schedule have the published method's numbers by default; `recipes/` holds complete files.
 """
 
 from __future__ import annotations
 
-import math
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field
 
 from ltsh_deploy.encode import LIMB_WIDTH, SIGMA
+from ltsh_deploy.train.config_base import (
+    ConfigPart,
+    Crops,
+    Fraction,
+    Length,
+    NotNegative,
+    NotNegativeWhole,
+    Positive,
+    Share,
+    Whole,
+)
+from ltsh_deploy.train.data_config import ColourConfig, ComposeConfig, CropConfig, DataConfig, DataSetConfig
 from ltsh_deploy.train.teacher_config import TeacherConfig
 
 __all__ = [
@@ -32,18 +43,8 @@ __all__ = [
 
 FORMAT_VERSION = 1
 
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
-Whole = Annotated[int, Field(ge=1)]
-NotNegativeWhole = Annotated[int, Field(ge=0)]
 
-
-class _Config(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class NetworkChoice(_Config):
+class NetworkChoice(ConfigPart):
     """Which network, and how it differs from its defaults.
 
     Attributes:
@@ -52,129 +53,31 @@ class NetworkChoice(_Config):
     """
 
     name: str = "ltsh_light"
-    config: dict[str, Any] = {}
+    config: dict[str, Any] = Field(default_factory=dict)
 
 
-class DataSetConfig(_Config):
-    """Where a data set lies: the arguments of :func:`ltsh_deploy.datasets.open_dataset`.
-
-    Attributes:
-        kind: of data set, or ``module:function``.
-        path: its folder or file, from the working folder.
-        options: further arguments, which depend on the kind.
-    """
-
-    kind: str
-    path: str
-    options: dict[str, Any] = {}
-
-
-class DataConfig(_Config):
-    """What is learned from.
-
-    Attributes:
-        sets: data sets by name.
-        mix: name to the part of every batch that comes from that set; the parts sum to 1.
-        validation: the set whose "val" samples measure progress; None for no validation.
-    """
-
-    sets: dict[str, DataSetConfig]
-    mix: dict[str, Positive]
-    validation: str | None = None
-
-    @model_validator(mode="after")
-    def _check(self) -> DataConfig:
-        for name in (*self.mix, *([self.validation] if self.validation is not None else [])):
-            if name not in self.sets:
-                raise ValueError(
-                    f"there is no data set {name!r} among sets: {', '.join(self.sets) or 'there are none'}"
-                )
-        total = math.fsum(self.mix.values())
-        if abs(total - 1) > 1e-6:
-            raise ValueError(f"the parts in mix must sum to 1, not {total:g}")
-        return self
-
-
-class CropConfig(_Config):
-    """How a person becomes a crop. Lengths are meant for crops of 368 pixels and shrink with smaller ones.
-
-    Attributes:
-        target_scale: a person's height in the crop is this times 200 pixels, before zoom.
-        zoom: bounds of a random factor.
-        rotation: at most so many degrees, either way.
-        shift: the person's centre lies at most so many pixels from the crop's, on either axis.
-        mirror: probability.
-    """
-
-    target_scale: Positive = 1.25
-    zoom: tuple[Positive, Positive] = (0.4, 1.6)
-    rotation: Annotated[float, Field(ge=0, le=180)] = 40
-    shift: NotNegative = 50
-    mirror: Fraction = 0.5
-
-    @model_validator(mode="after")
-    def _check(self) -> CropConfig:
-        if self.zoom[0] > self.zoom[1]:
-            raise ValueError(f"zoom must be the smaller bound and the larger one, got {list(self.zoom)}")
-        return self
-
-
-class ColourConfig(_Config):
-    """Changes of a crop's colours, each applied to a random degree; all off by default, as in the published method.
-
-    Attributes:
-        brightness: at most so much is added to or taken from every value, as a part of 255.
-        contrast: values move away from or towards their mean by at most this part.
-        saturation: colours move away from or towards grey by at most this part.
-        hue: colours turn by at most so many degrees.
-        grey: probability of no colour at all.
-        blur: sigma of a Gaussian, at most, in pixels of the crop.
-        jpeg: the lowest quality of a JPEG round trip; 100 for none.
-    """
-
-    brightness: Fraction = 0
-    contrast: Fraction = 0
-    saturation: Fraction = 0
-    hue: Annotated[float, Field(ge=0, le=180)] = 0
-    grey: Fraction = 0
-    blur: Annotated[float, Field(ge=0, le=20)] = 0
-    jpeg: Annotated[int, Field(ge=5, le=100)] = 100
-
-
-class ComposeConfig(_Config):
-    """Several people in one crop, for data sets of which each picture has but one labelled person; off by default.
-
-    Attributes:
-        mosaic: probability that a crop is put together from the crops of four people, two by two.
-        paste: probability that somebody else is cut out and pasted into a crop that is no mosaic.
-    """
-
-    mosaic: Fraction = 0
-    paste: Fraction = 0
-
-
-class TargetsConfig(_Config):
+class TargetsConfig(ConfigPart):
     """The maps that are asked for.
 
     Attributes:
         sigma: of the Gaussians, pixels of the crop.
         limb_width: half the width of a limb, pixels of the crop.
-        masked: nothing is learned where a synthetic person stands in a real picture ("masked condition").
+        masked: nothing is learned where a synthetic person stands in a picture with real people ("masked condition").
     """
 
-    sigma: Positive = SIGMA
-    limb_width: Positive = LIMB_WIDTH
+    sigma: Length = SIGMA
+    limb_width: Length = LIMB_WIDTH
     masked: bool = False
 
 
-class LossConfig(_Config):
+class LossConfig(ConfigPart):
     """Weights of the loss's parts."""
 
     heatmap_weight: NotNegative = 1
     paf_weight: NotNegative = 1
 
 
-class OptimiserConfig(_Config):
+class OptimiserConfig(ConfigPart):
     """Adam.
 
     Attributes:
@@ -185,14 +88,14 @@ class OptimiserConfig(_Config):
         clip: the gradient's norm is scaled down to this; None for no limit.
     """
 
-    lr: Positive = 5e-5
+    lr: Annotated[float, Field(ge=1e-12, le=1e30)] = 5e-5
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.8, 0.999)
-    eps: Positive = 1e-8
-    weight_decay: NotNegative = 0
+    eps: Annotated[float, Field(ge=1e-20, le=1)] = 1e-8
+    weight_decay: Annotated[float, Field(ge=0, le=100)] = 0
     clip: Positive | None = None
 
 
-class ScheduleConfig(_Config):
+class ScheduleConfig(ConfigPart):
     """The learning rate over the steps.
 
     Attributes:
@@ -207,13 +110,13 @@ class ScheduleConfig(_Config):
 
     kind: Literal["step", "cosine", "constant"] = "step"
     warm_up: NotNegativeWhole = 0
-    factor: Positive = 0.33
+    factor: Share = 0.33
     every: Whole = 20_000
     final: Fraction = 0
     length: Whole | None = None
 
 
-class ValidationConfig(_Config):
+class ValidationConfig(ConfigPart):
     """Measuring progress on the validation set.
 
     Attributes:
@@ -228,11 +131,11 @@ class ValidationConfig(_Config):
     every: Whole = 5_000
     people: Whole | None = None
     view: Literal["picture", "crop"] = "picture"
-    batch: Whole = 32
+    batch: Crops = 32
     pictures: NotNegativeWhole = 8
 
 
-class RunConfig(_Config):
+class RunConfig(ConfigPart):
     """A training run.
 
     Attributes:
@@ -268,7 +171,7 @@ class RunConfig(_Config):
         prefetch: steps that they work ahead.
     """
 
-    version: Whole = FORMAT_VERSION
+    version: Annotated[int, Field(ge=1, le=FORMAT_VERSION)] = FORMAT_VERSION
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     network: NetworkChoice = NetworkChoice()
     skeleton: str = "ltsh15"
@@ -281,7 +184,7 @@ class RunConfig(_Config):
     compose: ComposeConfig = ComposeConfig()
     targets: TargetsConfig = TargetsConfig()
     loss: LossConfig = LossConfig()
-    batch: Whole = 32
+    batch: Crops = 32
     steps: Whole = 70_002
     optimiser: OptimiserConfig = OptimiserConfig()
     schedule: ScheduleConfig = ScheduleConfig()
@@ -297,4 +200,4 @@ class RunConfig(_Config):
     compile: bool = False
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None
     workers: Annotated[int, Field(ge=1, le=256)] = 2
-    prefetch: Whole = 4
+    prefetch: Annotated[int, Field(ge=1, le=1_000)] = 4

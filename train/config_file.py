@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import difflib
-import types
-import typing
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ltsh_deploy.errors import InputError, UsageError
+from ltsh_deploy.errors import ConfigError, InputError, UsageError
 from ltsh_deploy.whole_files import write_whole
+from ltsh_deploy.yaml_text import parse_yaml
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
-
     from ltsh_deploy.train.config import RunConfig
 
-__all__ = ["dump_config", "parse_config", "read_config", "save_config"]
+__all__ = ["about_key", "blame", "dump_config", "parse_config", "read_config", "save_config"]
 
 
 def read_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
@@ -29,61 +28,21 @@ def read_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
 
     Raises:
         InputError: when the file cannot be read, or holds what no run can be made of.
-        UsageError: for an override that is not ``key=value`` or does not fit.
+        UsageError: for an override that is not ``key=value``, or makes a configuration that cannot be.
     """
-    import yaml
-
     path = Path(path)
-    try:
-        data = _load_yaml(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: is not text in UTF-8, so not a configuration") from None
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise InputError(f"{path}: is not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(data, dict):
-        raise InputError(f"{path}: a configuration is a mapping of keys to values", "recipes/ holds examples.")
+    data = _read_mapping(path)
+    changed = deepcopy(data)
     for override in overrides:
-        _override(data, override)
-    return parse_config(data, str(path))
-
-
-def _load_yaml(text: str) -> Any:
-    """The YAML's value; unlike plain YAML, a key that is there twice is an error and not the last one's value."""
-    import yaml
-
-    class Loader(yaml.SafeLoader):
-        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-            seen = set()
-            for key, _ in node.value:
-                if isinstance(key, yaml.ScalarNode) and key.value in seen:
-                    raise yaml.constructor.ConstructorError(None, None, f"{key.value} is there twice", key.start_mark)
-                seen.add(key.value if isinstance(key, yaml.ScalarNode) else None)
-            return super().construct_mapping(node, deep)
-
-    return yaml.load(text, Loader)
-
-
-def _override(data: dict[str, Any], override: str) -> None:
-    import yaml
-
-    key, equals, text = override.partition("=")
-    parts = key.strip().split(".")
-    if not equals or not all(parts):
-        raise UsageError(f"--set {override}: is not key=value", "For example: --set optimiser.lr=0.001")
-    try:
-        value = _load_yaml(text)
-    except (yaml.YAMLError, RecursionError, ValueError):
-        raise UsageError(f"--set {override}: the value is not YAML") from None
-    inner = data
-    for depth, part in enumerate(parts[:-1], start=1):
-        if inner.get(part) is None:
-            inner[part] = {}
-        inner = inner[part]
-        if not isinstance(inner, dict):
-            raise UsageError(f"--set {override}: {'.'.join(parts[:depth])} is a value, it has no keys of its own")
-    inner[parts[-1]] = value
+        _override(changed, override)
+    with blame(path, overrides):
+        try:
+            return _parse(changed)
+        except ConfigError as error:
+            # What is wrong without the overrides too is the file's.
+            if overrides and error.message in _messages(data):
+                raise InputError(f"{path}: {error.message}", error.remedy) from None
+            raise
 
 
 def parse_config(data: object, where: str) -> RunConfig:
@@ -92,65 +51,45 @@ def parse_config(data: object, where: str) -> RunConfig:
     Raises:
         InputError: naming the first key that is wrong; for an unknown one, with the key that may have been meant.
     """
-    from pydantic import ValidationError
-
-    from ltsh_deploy.train.config import FORMAT_VERSION, RunConfig
-
-    version = data.get("version") if isinstance(data, dict) else None
-    if isinstance(version, int) and version > FORMAT_VERSION:
-        raise InputError(
-            f"{where}: is a configuration of format version {version}; this program reads up to {FORMAT_VERSION}",
-            "It was written by a later version: pip install --upgrade ltsh-deploy",
-        )
     try:
-        return RunConfig.model_validate(data)
-    except ValidationError as error:
-        problems = error.errors(include_url=False)
-        first = min(problems, key=lambda problem: problem["type"] != "extra_forbidden")
-        key, _ = _place(RunConfig, first["loc"])
-        if first["type"] == "extra_forbidden":
-            _, known = _place(RunConfig, first["loc"][:-1])
-            close = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
-            hint = f"Did you mean {close[0]!r}?" if close else f"Keys there: {', '.join(known)}."
-            raise InputError(f"{where}: there is no key {key!r}", hint) from None
-        given = "" if first["type"] == "missing" else f", got {ascii(first['input'])[:60]}"
-        message = first["msg"].removeprefix("Value error, ")
-        given = "" if first["type"] == "value_error" else given
-        raise InputError(f"{where}: {key or 'the configuration'}: {message}{given}") from None
+        return _parse(data)
+    except ConfigError as error:
+        raise InputError(f"{where}: {error.message}", error.remedy) from None
 
 
-def _place(model: type[BaseModel], location: Sequence[str | int]) -> tuple[str, list[str]]:
-    """A place as the user would write it, dotted, and the keys there are at it; none if it is no place for keys.
+@contextmanager
+def blame(path: str | Path, overrides: Sequence[str] = ()) -> Iterator[None]:
+    """Say of errors of the configuration inside where the key that is wrong was set: in the file, or by an override.
 
-    Where a value may be of several kinds, pydantic puts the kind's name into the location; the file has no such key.
+    Args:
+        path: of the file.
+        overrides: ``key=value`` each.
+
+    Raises:
+        InputError: in place of a :class:`~ltsh_deploy.errors.ConfigError` whose key is the file's.
+        UsageError: in place of one whose key is an override's.
     """
-    kinds, parts = [model], []
-    for part in location:
-        if len(kinds) > 1:
-            kinds = [kind for kind in kinds if part == _tag(kind)]
-            continue
-        parts.append(str(part))
-        kind = kinds[0] if kinds else None
-        field = getattr(kind, "model_fields", {}).get(part)
-        # Of a mapping or a list, the last argument is the type of what is in it.
-        inner = field.annotation if field is not None else next(reversed(typing.get_args(kind)), None)
-        kinds = _alternatives(inner)
-    return ".".join(parts), list(getattr(kinds[0], "model_fields", {})) if kinds else []
+    try:
+        yield
+    except ConfigError as error:
+        guilty = [f"--set {override}" for override in overrides if _is_about(error.key, override)]
+        if guilty:
+            raise UsageError(f"{', '.join(guilty)}: {error.message}", error.remedy) from None
+        raise InputError(f"{path}: {error.message}", error.remedy) from None
 
 
-def _tag(kind: Any) -> Any:
-    field = getattr(kind, "model_fields", {}).get("kind")
-    return None if field is None else field.default
+@contextmanager
+def about_key(key: str) -> Iterator[None]:
+    """Errors of usage inside are errors of the configuration, at this key.
 
-
-def _alternatives(annotation: Any) -> list[Any]:
-    """The types that a value may be of, None aside."""
-    origin = typing.get_origin(annotation)
-    if origin is typing.Annotated:
-        return _alternatives(typing.get_args(annotation)[0])
-    if origin in (typing.Union, types.UnionType):
-        return [kind for each in typing.get_args(annotation) for kind in _alternatives(each)]
-    return [] if annotation in (None, type(None)) else [annotation]
+    Raises:
+        ConfigError: in place of a UsageError.
+    """
+    try:
+        yield
+    except UsageError as error:
+        message = error.message if error.message.startswith(key) else f"{key}: {error.message}"
+        raise ConfigError(message, error.remedy, key) from None
 
 
 def dump_config(config: RunConfig) -> str:
@@ -167,3 +106,113 @@ def save_config(path: str | Path, config: RunConfig) -> None:
         OutputError: when it cannot be written.
     """
     write_whole(path, dump_config(config).encode())
+
+
+def _read_mapping(path: Path) -> dict[Any, Any]:
+    try:
+        data = parse_yaml(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: is not text in UTF-8, so not a configuration") from None
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from None
+    if not isinstance(data, dict):
+        raise InputError(f"{path}: a configuration is a mapping of keys to values", "recipes/ holds examples.")
+    return data
+
+
+def _override(data: dict[Any, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    parts = key.strip().split(".")
+    if not equals or not all(parts):
+        raise UsageError(f"--set {override}: is not key=value", "For example: --set optimiser.lr=0.001")
+    try:
+        value = parse_yaml(text)
+    except ValueError as error:
+        raise UsageError(f"--set {override}: the value {error}") from None
+    inner = data
+    for depth, part in enumerate(parts[:-1], start=1):
+        if inner.get(part) is None:
+            inner[part] = {}
+        inner = inner[part]
+        if not isinstance(inner, dict):
+            raise UsageError(f"--set {override}: {'.'.join(parts[:depth])} is a value, it has no keys of its own")
+    inner[parts[-1]] = value
+
+
+def _is_about(key: str, override: str) -> bool:
+    """Whether an override sets the key, something in it, or something it lies in; the empty key is the whole."""
+    there, own = override.partition("=")[0].strip().split("."), key.split(".") if key else []
+    return all(one == other for one, other in zip(there, own, strict=False))
+
+
+def _messages(data: object) -> list[str]:
+    return [error.message for error in _find_errors(data)[1]]
+
+
+def _parse(data: object) -> RunConfig:
+    config, errors = _find_errors(data)
+    if config is None:
+        raise errors[0]
+    return config
+
+
+def _find_errors(data: object) -> tuple[RunConfig | None, list[ConfigError]]:
+    """The configuration, or all that is wrong with it, what explains most first."""
+    from pydantic import TypeAdapter, ValidationError
+
+    from ltsh_deploy.train.config import FORMAT_VERSION, RunConfig
+    from ltsh_deploy.train.config_base import UNKNOWN_KEY
+
+    try:
+        version = TypeAdapter(int).validate_python(data.get("version") if isinstance(data, dict) else None)
+    except ValidationError:
+        version = FORMAT_VERSION
+    if version > FORMAT_VERSION:
+        later = ConfigError(
+            f"version: is {version}, and this program reads configurations up to version {FORMAT_VERSION}",
+            "It was written by a later version: pip install --upgrade ltsh-deploy",
+            "version",
+        )
+        return None, [later]
+    try:
+        return RunConfig.model_validate(data), []
+    except ValidationError as error:
+        problems = error.errors(include_url=False)
+        problems.sort(key=lambda problem: problem["type"] != UNKNOWN_KEY)
+        return None, [_explain(problem, data) for problem in problems]
+
+
+def _explain(problem: Mapping[str, Any], data: object) -> ConfigError:
+    """What pydantic found, in the terms of the file."""
+    from ltsh_deploy.train.config_base import TRUTH, UNKNOWN_KEY
+
+    kind, context, location = problem["type"], problem.get("ctx", {}), problem["loc"]
+    if kind in (UNKNOWN_KEY, TRUTH):
+        location = (*location, context["key"])
+    key = _dotted(location, data, is_missing=kind == "missing")
+    if kind == UNKNOWN_KEY:
+        close = difflib.get_close_matches(str(context["key"]), context["known"], n=1)
+        hint = f"Did you mean {close[0]!r}?" if close else f"Keys there: {', '.join(context['known'])}."
+        return ConfigError(f"there is no key {key!r}", hint, key)
+    message = problem["msg"].removeprefix("Value error, ")
+    if kind not in ("missing", "value_error", TRUTH):
+        message += f", got {ascii(problem['input'])[:60]}"
+    return ConfigError(f"{key or 'the configuration'}: {message}", key=key)
+
+
+def _dotted(location: Sequence[str | int], data: Any, *, is_missing: bool = False) -> str:
+    """A place as the user would write it.
+
+    Where a value may be of several kinds, pydantic puts the kind's name into the location. What is not in the data
+    is such a name, but for the last part of a key that is missing.
+    """
+    parts = []
+    for number, part in enumerate(location, start=1):
+        if part in (data if isinstance(data, dict) else range(len(data)) if isinstance(data, list) else ()):
+            data = data[part]
+        elif not (is_missing and number == len(location)):
+            continue
+        parts.append(str(part))
+    return ".".join(parts)

@@ -29,7 +29,8 @@ class Crop:
         joints: [P, J, 3] float64 x, y in pixels of the crop and a label, 0 (and NaN) where it is not labelled.
         clips: [P, 4] float64 x1, y1, x2, y2, the part of the crop where the person can be seen.
         boxes: [P, 4] float64 the part that holds the person.
-        is_synthetic: [P] bool.
+        is_synthetic: [P] rendered people.
+        among_real: [P] rendered people in a picture with real ones.
         ignored: [h, w] bool, cells that do not count.
         name: of the data set and the sample, for messages.
     """
@@ -39,6 +40,7 @@ class Crop:
     clips: FloatArray
     boxes: FloatArray
     is_synthetic: npt.NDArray[np.bool_]
+    among_real: npt.NDArray[np.bool_]
     ignored: npt.NDArray[np.bool_]
     name: str
 
@@ -51,8 +53,8 @@ class Crop:
         return bool(in_view.any() and not self.ignored.all())
 
 
-def make_crop(sample: Sample, person: int, warp: Warp, stride: int, name: str = "") -> Crop:
-    """Read the sample's picture and warp it and its people.
+def make_crop(sample: Sample, person: int, warp: Warp, stride: int, name: str = "", image: Image | None = None) -> Crop:
+    """Warp the sample's picture and its people.
 
     Args:
         sample: any.
@@ -60,11 +62,12 @@ def make_crop(sample: Sample, person: int, warp: Warp, stride: int, name: str = 
         warp: from the picture to the crop.
         stride: pixels a cell.
         name: of the crop; the sample's id by default.
+        image: the sample's picture; read by default.
 
     Raises:
         ImageError: when the picture or its mask cannot be read.
     """
-    image = sample.read_image()
+    image = sample.read_image() if image is None else image
     return _crop(sample, person, warp, stride, name, image, warp_image(image, warp))
 
 
@@ -105,6 +108,7 @@ def _crop(sample: Sample, person: int, warp: Warp, stride: int, name: str, image
         np.tile(whole, (len(order), 1)),
         boxes[order],
         sample.is_synthetic[order],
+        (sample.is_synthetic & ~sample.is_synthetic.all())[order],
         ignored_cells(warp, picture, sample.read_ignore(picture), stride),
         name or sample.id,
     )

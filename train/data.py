@@ -11,13 +11,14 @@ import numpy.typing as npt
 from ltsh_deploy.datasets import open_dataset
 from ltsh_deploy.errors import InputError
 from ltsh_deploy.skeletons import Skeleton
-from ltsh_deploy.train.groups import Grouping, create_grouping
+from ltsh_deploy.train.config_file import about_key
+from ltsh_deploy.train.groups import Groups, create_grouping
 from ltsh_deploy.train.pools import Pool, find_people
 
 if TYPE_CHECKING:
     from ltsh_deploy.train.config import DataConfig, RunConfig
 
-__all__ = ["Groups", "Pools", "group_people", "open_pools"]
+__all__ = ["Pools", "group_people", "open_pools"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,33 +36,19 @@ class Pools:
     validation: Pool | None
 
 
-@dataclass(frozen=True, eq=False)
-class Groups:
-    """The synthetic people's groups.
-
-    Attributes:
-        grouping: None where the teacher needs no groups.
-        members: for each pool, [K] the group of each of its people, -1 for none; empty without a grouping.
-        counts: [G] people in each group, over all synthetic pools.
-    """
-
-    grouping: Grouping | None
-    members: tuple[npt.NDArray[np.int64], ...]
-    counts: tuple[int, ...]
-
-
 def open_pools(config: DataConfig, skeleton: Skeleton) -> Pools:
     """Open the data sets that are used.
 
     Raises:
         InputError: when one cannot be read, or holds nobody to train on or to validate with.
-        UsageError: when its kind or an option does not exist.
+        ConfigError: when its kind or an option cannot be.
     """
     used = {*config.mix, *({config.validation} if config.validation is not None else ())}
     datasets = {}
     for name, entry in config.sets.items():
         if name in used:
-            datasets[name] = open_dataset(entry.kind, entry.path, **{"name": name, **entry.options})
+            with about_key(f"data.sets.{name}"):
+                datasets[name] = open_dataset(entry.kind, entry.path, **{"name": name, **entry.options})
     validation = config.validation
     return Pools(
         tuple(find_people(name, datasets[name], skeleton, "train") for name in config.mix),
@@ -75,6 +62,7 @@ def group_people(config: RunConfig, pools: Pools) -> Groups:
 
     Raises:
         InputError: when there are no synthetic people, a data set has both kinds, or nobody has the characteristic.
+        ConfigError: when the boundaries cannot be.
     """
     teacher = config.teacher
     if teacher is None:
@@ -96,7 +84,8 @@ def group_people(config: RunConfig, pools: Pools) -> Groups:
         return Groups(None, (), ())
     names = {name for pool in synthetic for name in pool.characteristics}
     values = {name: np.concatenate([_values(pool, name) for pool in synthetic]) for name in sorted(names)}
-    grouping = create_grouping(teacher.groups, values)
+    with about_key("teacher.groups"):
+        grouping = create_grouping(teacher.groups, values)
     # Real people are in no group, whatever is known of them.
     members = tuple(
         np.where(pool.all_synthetic, grouping.assign(_values(pool, grouping.characteristic)), -1)

@@ -142,16 +142,10 @@ class GroupTeacher:
             nothing to compare; ``divergence``: KL(P || p) before the step, NaN when there was none; ``penalties``: for
             groups drawn in this window that cannot be chosen.
 
-        Raises:
-            UsageError: when the window had no real crops to look at.
+        Where the window had no real crops, it goes on looking at those of the window before.
         """
         if self._choice is None or outcome.choice.window != self._window:
             raise ValueError(f"window {outcome.choice.window} is observed, and was not the one proposed last")
-        if not len(outcome.hardest):
-            raise UsageError(
-                f"window {self._window} had no real samples, and they are what the group teacher looks at",
-                "Mix in real data, or use another teacher.",
-            )
         signal = self._signal(outcome)
         baseline = sum(self._signals) / len(self._signals) if self._signals else math.nan
         delta, divergence = 0, math.nan
@@ -168,7 +162,8 @@ class GroupTeacher:
             "divergence": divergence,
             "penalties": float(self._penalties),
         }
-        self._inputs = self._prepare(outcome.hardest[: self._config.inputs])
+        if len(outcome.hardest):
+            self._inputs = self._prepare(outcome.hardest[: self._config.inputs])
         self._window, self._choice, self._penalties = self._window + 1, None, 0
         return record
 
@@ -194,7 +189,6 @@ class GroupTeacher:
         return {
             "kind": self.kind,
             "usable": list(self._usable),
-            "seed": self._seed,
             "window": self._window,
             "group": None if choice is None else choice.group,
             "probabilities": None if choice is None else list(choice.probabilities),
@@ -219,18 +213,22 @@ class GroupTeacher:
             self._network.load_state_dict(state["network"])
             # A copy: the optimiser would keep, and change, the tensors it is given.
             self._optimiser.load_state_dict(copy.deepcopy(state["optimiser"]))
-        except (RuntimeError, ValueError, KeyError) as error:
+            self._window, self._penalties = int(state["window"]), int(state["penalties"])
+            self._signals = deque(map(float, state["signals"]), maxlen=self._config.history)
+            device = next(self._network.parameters()).device
+            self._inputs = None if state["inputs"] is None else state["inputs"].to(device)
+            self._choice = None
+            if state["group"] is not None:
+                probabilities = tuple(map(float, state["probabilities"]))
+                self._choice = Choice(int(state["group"]), probabilities, bool(state["explored"]), self._window)
+        except (RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
             raise InputError(
                 f"the saved state of the teacher does not fit its network: {error}",
                 "Resume with the configuration that the run began with.",
             ) from None
-        self._seed, self._window, self._penalties = int(state["seed"]), int(state["window"]), int(state["penalties"])
-        self._signals = deque(state["signals"], maxlen=self._config.history)
-        device = next(self._network.parameters()).device
-        self._inputs = None if state["inputs"] is None else state["inputs"].to(device)
-        self._choice = None
-        if state["group"] is not None:
-            self._choice = Choice(state["group"], tuple(state["probabilities"]), state["explored"], self._window)
+        # The state has the rate it was saved with; the configuration may ask for another one now.
+        for group in self._optimiser.param_groups:
+            group["lr"] = self._config.learning_rate
 
 
 def create_group_teacher(

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DISTANCE_RANGE",
     "Grouping",
+    "Groups",
     "create_grouping",
     "equal_boundaries",
     "linear_boundaries",
@@ -81,6 +82,21 @@ class Grouping:
         edges = [f"{boundary:.4g}" for boundary in self.boundaries]
         between = (f"{low} to {high}" for low, high in pairwise(edges))
         return (f"below {edges[0]}", *between, f"{edges[-1]} and above")
+
+
+@dataclass(frozen=True, eq=False)
+class Groups:
+    """The synthetic people of all pools, in their groups.
+
+    Attributes:
+        grouping: None where the teacher needs no groups.
+        members: for each pool, [K] the group of each of its people, -1 for none; empty without a grouping.
+        counts: [G] people in each group, over all synthetic pools.
+    """
+
+    grouping: Grouping | None
+    members: tuple[npt.NDArray[np.int64], ...]
+    counts: tuple[int, ...]
 
 
 def create_grouping(config: GroupingConfig, characteristics: Mapping[str, FloatArray]) -> Grouping:

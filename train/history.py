@@ -25,9 +25,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ltsh_deploy.errors import InputError
+from ltsh_deploy.errors import InputError, OutputError
 from ltsh_deploy.images import Image
-from ltsh_deploy.parts import import_part
+from ltsh_deploy.train.board import Board
 from ltsh_deploy.whole_files import write_error
 
 __all__ = ["METRICS", "History", "Line", "distribution", "heat_map", "read_history", "series"]
@@ -38,8 +38,6 @@ METRICS = "metrics.jsonl"
 Line = Mapping[str, Any]
 FloatArray = npt.NDArray[np.float64]
 
-_TENSORBOARD = "tensorboard"
-
 
 class History:
     """Writes a run's history; a context manager. In training by several processes, the first one's alone.
@@ -48,6 +46,7 @@ class History:
         folder: of the run.
         step: how many are done, 0 for a new run. What is in the file of later steps, which come again, is cut off.
         tensorboard: whether to write TensorBoard's files too, into the folder ``tensorboard``.
+        over: whether no step is left of a run that goes on. What it ended with comes again, so it is cut off too.
 
     Raises:
         OutputError: when the file cannot be written.
@@ -55,23 +54,27 @@ class History:
         MissingPartError: when TensorBoard is asked for and not installed.
     """
 
-    def __init__(self, folder: str | Path, *, step: int = 0, tensorboard: bool = False) -> None:
+    def __init__(self, folder: str | Path, *, step: int = 0, tensorboard: bool = False, over: bool = False) -> None:
         self._path = Path(folder) / METRICS
-        self._rows = distribution(self._cut(step))[1].tolist()
+        self._rows = distribution(self._cut(step, over))[1].tolist()
         self._step, self._drawn = step, step
-        self._board = _open_board(Path(folder) / _TENSORBOARD, step) if tensorboard else None
+        self._board = Board(Path(folder), step) if tensorboard else None
         try:
             # Without a buffer: a line that did not fit on the disk must not be tried again when the file is closed.
             self._file = self._path.open("ab", buffering=0)
         except OSError as error:
             raise write_error(self._path, error) from None
 
-    def _cut(self, step: int) -> list[Line]:
-        """Shorten the file to the lines up to a step, and return them."""
+    def _cut(self, step: int, over: bool) -> list[Line]:
+        """Shorten the file to the lines up to a step, without the final one where it is over, and return them."""
         if not self._path.exists():
             return []
         lines, ends = _parse(self._path) if step > 0 else ([], [])
-        kept = next((i for i, line in enumerate(lines) if line["step"] > step), len(lines))
+
+        def comes_again(line: Line) -> bool:
+            return bool(line["step"] > step or (over and line["kind"] == "final" and line["step"] == step))
+
+        kept = next((i for i, line in enumerate(lines) if comes_again(line)), len(lines))
         try:
             with self._path.open("r+b") as file:
                 file.truncate(ends[kept - 1] if kept else 0)
@@ -88,7 +91,7 @@ class History:
             values: numbers, texts, None, and lists of those, by name; not ``kind``, ``step`` or ``time``.
 
         Raises:
-            OutputError: when it cannot be written.
+            OutputError: when it, or one of TensorBoard's files, cannot be written.
         """
         assert not {"kind", "step", "time"} & values.keys()
         plain = {name: _plain(value) for name, value in values.items()}
@@ -98,16 +101,16 @@ class History:
         try:
             if self._file.write(text) != len(text):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            self._write_board(line)
         except OSError as error:
             raise write_error(self._path, error) from None
+        self._write_board(line)
 
     def _write_board(self, line: Line) -> None:
         if self._board is None:
             return
         for name, value in line.items():
             if isinstance(value, int | float) and name not in ("step", "time"):
-                self._board.add_scalar(f"{line['kind']}/{name}", value, line["step"])
+                self._board.number(f"{line['kind']}/{name}", line["step"], value)
         if line["kind"] == "window" and line.get("probabilities"):
             self._rows.append(line["probabilities"])
         if line["kind"] == "validation":
@@ -119,16 +122,26 @@ class History:
             self._drawn = step
 
     def picture(self, name: str, step: int, picture: Image) -> None:
-        """Show a [H, W, 3] uint8 RGB picture in TensorBoard; without TensorBoard, nothing happens."""
+        """Show a [H, W, 3] uint8 RGB picture in TensorBoard; without TensorBoard, nothing happens.
+
+        Raises:
+            OutputError: when TensorBoard's files cannot be written.
+        """
         if self._board is not None:
-            self._board.add_image(name, picture, step, dataformats="HWC")
+            self._board.picture(name, step, picture)
 
     def close(self) -> None:
-        """Finish the files."""
+        """Finish the files.
+
+        Raises:
+            OutputError: when TensorBoard's cannot be written.
+        """
         self._file.close()
         if self._board is not None:
-            self._write_distribution(self._step)
-            self._board.close()
+            try:
+                self._write_distribution(self._step)
+            finally:
+                self._board.close()
 
     def __enter__(self) -> History:
         return self
@@ -136,17 +149,12 @@ class History:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
-
-
-def _open_board(folder: Path, step: int) -> Any:
-    import_part("tensorboard", "Writing TensorBoard's files", "tensorboard")
-    from torch.utils.tensorboard import SummaryWriter
-
-    try:
-        return SummaryWriter(str(folder), purge_step=step + 1)
-    except OSError as error:
-        raise write_error(folder, error) from None
+        try:
+            self.close()
+        except OutputError:
+            # What went wrong before is what has to be told; this may be no more than its consequence.
+            if error is None:
+                raise
 
 
 def _plain(value: Any) -> Any:

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import platform
+import json
 import re
-import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
-import ltsh_deploy
 from ltsh_deploy.train.history import Line, distribution, series
+from ltsh_deploy.train.sessions import Session
 
-__all__ = ["MODEL_CARD", "CodeVersion", "DataRecord", "RunRecord", "code_version", "model_card", "package_versions"]
+__all__ = ["MODEL_CARD", "DataRecord", "RunRecord", "model_card"]
 
 MODEL_CARD = "model_card.md"
 
 _UNKNOWN = "not known"
-_PACKAGES = ("torch", "numpy", "opencv-python-headless", "opencv-python")
 
 
 @dataclass(frozen=True)
@@ -44,21 +40,6 @@ class DataRecord:
 
 
 @dataclass(frozen=True)
-class CodeVersion:
-    """Which code ran.
-
-    Attributes:
-        package: version of ltsh-deploy.
-        commit: of the checkout it ran from; None when it was installed from elsewhere.
-        changed: whether files differed from that commit.
-    """
-
-    package: str
-    commit: str | None = None
-    changed: bool = False
-
-
-@dataclass(frozen=True)
 class RunRecord:
     """All that a model card says.
 
@@ -72,9 +53,7 @@ class RunRecord:
         metrics: of the weights that were kept: name to value, or to a text.
         history: lines of the run's history, for what the teacher did.
         group_names: [G] what the teacher's groups hold.
-        code: which ran.
-        packages: name to version of what it stood on.
-        device: it ran on.
+        sessions: with what code, packages and device it ran, the first one first; at least one.
         command: that makes the model again, as typed.
         seed: of the run.
         steps: done.
@@ -89,13 +68,11 @@ class RunRecord:
     config: Mapping[str, Any]
     metrics: Mapping[str, float | str]
     history: Sequence[Line]
-    code: CodeVersion
+    sessions: Sequence[Session]
     command: str
     seed: int
     steps: int
     group_names: Sequence[str] = ()
-    packages: Mapping[str, str] = field(default_factory=dict)
-    device: str = ""
     notes: Sequence[str] = ()
 
 
@@ -103,6 +80,9 @@ def model_card(record: RunRecord) -> str:
     """The page: Markdown, with what is not known said to be so."""
     import yaml
 
+    changes = [_changes(session) for session in record.sessions if session.changes]
+    notes = [*record.notes, *changes]
+    also = ", and what was changed on the way, by --resume after as many steps" if changes else ""
     sections = [
         f"# {_text(record.name)}",
         "A network for multi-person 2D pose estimation, trained with ltsh-deploy.",
@@ -115,9 +95,9 @@ def model_card(record: RunRecord) -> str:
         else "Nothing was measured.",
         "## Teacher",
         _teacher(record),
-        *(("## Notes", *record.notes) if record.notes else ()),
+        *(("## Notes", *notes) if notes else ()),
         "## Making it again",
-        f"With the configuration below in a file, the seed {record.seed}, and the code and packages named above:",
+        f"With the configuration below in a file, the seed {record.seed}, the code and packages named above{also}:",
         _code(record.command, "sh"),
         "## Configuration",
         _code(yaml.safe_dump(dict(record.config), sort_keys=False, allow_unicode=True).rstrip(), "yaml"),
@@ -125,56 +105,50 @@ def model_card(record: RunRecord) -> str:
     return "\n\n".join(sections) + "\n"
 
 
-def code_version(folder: str | Path | None = None) -> CodeVersion:
-    """The code that is running.
-
-    Args:
-        folder: of the checkout; by default the one this file lies in, if it lies in one of this project.
-    """
-    root = Path(folder) if folder is not None else Path(__file__).resolve().parent.parent
-
-    def git(*arguments: str) -> str | None:
-        try:
-            done = subprocess.run(
-                ["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=20, check=False
-            )
-        except (OSError, subprocess.TimeoutExpired):
-            return None
-        return done.stdout.strip() if done.returncode == 0 else None
-
-    # An installed package may lie inside somebody else's checkout: theirs is not the version of this code.
-    top = git("rev-parse", "--show-toplevel") if (root / "setup.cfg").is_file() else None
-    if top is None or Path(top).resolve() != root.resolve():
-        return CodeVersion(ltsh_deploy.__version__)
-    return CodeVersion(
-        ltsh_deploy.__version__, git("rev-parse", "HEAD"), changed=bool(git("status", "--porcelain", "--untracked=no"))
-    )
-
-
-def package_versions() -> dict[str, str]:
-    """Versions of Python and the packages whose arithmetic a run depends on."""
-    versions = {"Python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return versions
-
-
 def _facts(record: RunRecord) -> list[tuple[str, str]]:
-    code = record.code
-    commit = f", commit {code.commit}{' with changes that are not committed' if code.changed else ''}"
+    sessions = record.sessions
     return [
         ("Network", record.network),
         ("Skeleton", record.skeleton),
         ("Parameters", f"{record.parameters:,}"),
         ("Steps", f"{record.steps:,}"),
         ("Seed", str(record.seed)),
-        ("Code", f"ltsh-deploy {code.package}{commit if code.commit else ', commit ' + _UNKNOWN}"),
-        ("Packages", ", ".join(f"{name} {number}" for name, number in record.packages.items()) or _UNKNOWN),
-        ("Device", record.device or _UNKNOWN),
+        ("Code", _one_after_another(sessions, _code_version)),
+        ("Packages", _one_after_another(sessions, _packages)),
+        ("Device", _one_after_another(sessions, lambda session: session.device or _UNKNOWN)),
     ]
+
+
+def _one_after_another(sessions: Sequence[Session], say: Callable[[Session], str]) -> str:
+    """What the first session had, and from which steps on there was something else."""
+    said = [say(sessions[0])]
+    parts = list(said)
+    for session in sessions[1:]:
+        now = say(session)
+        if now != said[-1]:
+            parts.append(f"from step {session.step:,} on {now}")
+            said.append(now)
+    return "; ".join(parts)
+
+
+def _code_version(session: Session) -> str:
+    code = session.code
+    commit = f"{code.commit}{' with changes that are not committed' if code.changed else ''}"
+    return f"ltsh-deploy {code.package}, commit {commit if code.commit else _UNKNOWN}"
+
+
+def _packages(session: Session) -> str:
+    return ", ".join(f"{name} {number}" for name, number in session.packages.items()) or _UNKNOWN
+
+
+def _changes(session: Session) -> str:
+    """A paragraph on what was resumed differently."""
+    rows = [(key, _plain(before), _plain(after)) for key, (before, after) in session.changes.items()]
+    return f"Resumed at step {session.step:,} with changes:\n\n{_table(('', 'Before', 'From there on'), rows)}"
+
+
+def _plain(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _data(data: Sequence[DataRecord]) -> str:

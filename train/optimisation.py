@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from ltsh_deploy.errors import UsageError
+from ltsh_deploy.errors import ConfigError
 from ltsh_deploy.network_base import PoseNetwork
 
 if TYPE_CHECKING:
@@ -61,12 +61,13 @@ def freeze_convolutions(network: PoseNetwork, count: int) -> list[nn.Module]:
         the frozen modules; those that are in training mode have to be set to evaluation mode.
 
     Raises:
-        UsageError: when the network has no more than that many.
+        ConfigError: when the network has no more than that many.
     """
     layers = [m for m in network.modules() if isinstance(m, nn.Conv2d | nn.BatchNorm2d)]
     places = [i for i, layer in enumerate(layers) if isinstance(layer, nn.Conv2d)]
     if count >= len(places):
-        raise UsageError(f"frozen_convolutions: {count} cannot be, the network has {len(places)} convolutions")
+        message = f"frozen_convolutions: {count} cannot be, the network has {len(places)} convolutions"
+        raise ConfigError(message, key="frozen_convolutions")
     frozen: list[nn.Module] = list(layers[: places[count]]) if count else []
     for module in frozen:
         module.requires_grad_(False)

@@ -70,8 +70,8 @@ def _permutation(seed: int, name: str, epoch: int, count: int) -> npt.NDArray[np
 _ORDER = 0x0DE2
 
 
-def find_people(name: str, dataset: Dataset, skeleton: Skeleton, split: str) -> Pool:
-    """Everybody of one split who may be in the middle of a crop.
+def find_people(name: str, dataset: Dataset, skeleton: Skeleton, split: str | None) -> Pool:
+    """Everybody of one split, or of all, who may be in the middle of a crop.
 
     In a picture with real people, only they may; synthetic ones are then part of their surroundings.
 
@@ -86,7 +86,7 @@ def find_people(name: str, dataset: Dataset, skeleton: Skeleton, split: str) -> 
     rows: list[tuple[int, int, bool]] = []
     values: dict[str, list[tuple[int, float]]] = {}
     for index, sample in enumerate(dataset):
-        if sample.split != split:
+        if split not in (None, sample.split):
             continue
         eligible = sample.trainable & (sample.labelled & used).any(axis=1)
         if not sample.is_synthetic.all():
@@ -96,9 +96,11 @@ def find_people(name: str, dataset: Dataset, skeleton: Skeleton, split: str) -> 
                 values.setdefault(key, []).append((len(rows), float(all_values[person])))
             rows.append((index, person, bool(sample.is_synthetic[person])))
     if not rows:
+        purpose = "validate with" if split == "val" else "train on"
+        sample_of = "" if split is None else f" of split {split!r}"
         raise InputError(
-            f"data set {name!r} has nobody to {'train on' if split == 'train' else 'validate with'}: "
-            f"no sample of split {split!r} holds a person with a labelled joint of skeleton {skeleton.name!r}"
+            f"data set {name!r} has nobody to {purpose}: "
+            f"no sample{sample_of} holds a person with a labelled joint of skeleton {skeleton.name!r}"
         )
     characteristics = {key: np.full(len(rows), np.nan) for key in values}
     for key, found in values.items():

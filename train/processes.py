@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 import torch
 from torch import distributed
 
-from ltsh_deploy.errors import LtshError, UsageError
+from ltsh_deploy.errors import LtshError, TrainingError, UsageError
 
-__all__ = ["first_alone", "is_first", "joined_processes", "num_processes", "rank"]
+__all__ = ["first_alone", "gathered", "is_first", "joined_processes", "num_processes", "rank", "together"]
 
 T = TypeVar("T")
 
@@ -45,6 +45,7 @@ def joined_processes(device: str) -> Iterator[None]:
 
     Raises:
         UsageError: when the environment that torchrun sets is incomplete, or the processes do not find each other.
+        TrainingError: when another process has ended before its time, and so the connection to it.
     """
     if os.environ.get("WORLD_SIZE", "1") == "1":
         yield
@@ -62,12 +63,17 @@ def joined_processes(device: str) -> Iterator[None]:
         ) from None
     try:
         yield
+    except RuntimeError as error:
+        # gloo has no type of its own for a connection that is lost.
+        if isinstance(error, distributed.DistError) or "gloo" in str(error):
+            raise TrainingError("another process of this run has ended", "What that one said is the reason.") from None
+        raise
     finally:
         distributed.destroy_process_group()
 
 
 def first_alone(ask: Callable[[], T]) -> T:
-    """What the call returns in the first process, for all of them; only there is it made.
+    """What the call returns in the first process, where alone it is made; all must call this together.
 
     Raises:
         LtshError: what the call raised, in every process.
@@ -85,3 +91,35 @@ def first_alone(ask: Callable[[], T]) -> T:
         raise told[1]
     answer: T = told[0]
     return answer
+
+
+def together(act: Callable[[], T]) -> T:
+    """What the call returns in this process. All must call this together, and none goes on where one has failed.
+
+    Raises:
+        LtshError: what the call raised in any process, in all of them.
+    """
+    if num_processes() == 1:
+        return act()
+    answer, problem = None, None
+    try:
+        answer = act()
+    except LtshError as error:
+        problem = error
+    # A number is told much faster than an object, and there is seldom an error to tell.
+    device = "cuda" if distributed.get_backend() == "nccl" else "cpu"
+    failed = torch.tensor(problem is not None, dtype=torch.int32, device=device)
+    distributed.all_reduce(failed, distributed.ReduceOp.MAX)
+    if failed:
+        raise next(error for error in gathered(problem) if error is not None)
+    result: T = answer  # type: ignore[assignment]
+    return result
+
+
+def gathered(value: T) -> list[T]:
+    """The values of all processes, which must call this together, in the order of their numbers."""
+    if num_processes() == 1:
+        return [value]
+    values: list[Any] = [None] * num_processes()
+    distributed.all_gather_object(values, value)
+    return values

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import logging
-import platform
-from collections.abc import Mapping
 from pathlib import Path
-
-import torch
 
 from ltsh_deploy.checkpoints import load_checkpoint
 from ltsh_deploy.errors import MissingPartError
 from ltsh_deploy.network_base import ImageNetwork
 from ltsh_deploy.train.curves import CURVES, draw_curves
+from ltsh_deploy.train.folder import BEST, LAST
 from ltsh_deploy.train.history import Line, read_history
-from ltsh_deploy.train.loop import BEST, LAST, Run
-from ltsh_deploy.train.model_card import MODEL_CARD, DataRecord, RunRecord, code_version, model_card, package_versions
+from ltsh_deploy.train.loop import Run
+from ltsh_deploy.train.model_card import MODEL_CARD, DataRecord, RunRecord, model_card
 from ltsh_deploy.train.pools import Pool
 from ltsh_deploy.train.processes import num_processes
 from ltsh_deploy.train.validation import Measurement, validate
@@ -67,7 +64,7 @@ def write_card(run: Run, measured: Measurement | None) -> None:
         InputError: when the history is damaged.
     """
     config, lines = run.config, read_history(run.folder)
-    network, _ = load_checkpoint(run.folder / LAST)
+    network = run.network
     record = RunRecord(
         name=run.folder.resolve().name,
         network=f"{network.name}, trained on crops of {config.size[0]} x {config.size[1]} pixels",
@@ -78,9 +75,7 @@ def write_card(run: Run, measured: Measurement | None) -> None:
         metrics=_metrics(lines, measured),
         history=lines,
         group_names=_group_names(run),
-        code=code_version(),
-        packages=package_versions(),
-        device=_device(run),
+        sessions=run.sessions,
         command=f"{_launcher()}ltsh train config.yaml --out {Path('runs') / run.folder.resolve().name}",
         seed=config.seed,
         steps=run.step,
@@ -92,12 +87,6 @@ def write_card(run: Run, measured: Measurement | None) -> None:
 def _launcher() -> str:
     processes = num_processes()
     return "" if processes == 1 else f"torchrun --nproc-per-node {processes} --no-python "
-
-
-def _device(run: Run) -> str:
-    name = torch.cuda.get_device_name(run.device) if run.device.type == "cuda" else platform.processor() or "CPU"
-    processes = num_processes()
-    return name if processes == 1 else f"{processes} x {name}"
 
 
 def _group_names(run: Run) -> tuple[str, ...]:
@@ -147,6 +136,5 @@ def _notes(run: Run, measured: Measurement | None) -> list[str]:
         )
     if run.config.init is not None:
         notes.append(f"Training began with the weights in `{run.config.init}`.")
-    skipped: Mapping[str, int] = run.maker.skipped
-    notes += [f"{count:,} times, {reason} were replaced by others." for reason, count in skipped.items()]
+    notes += [f"{count:,} times, {reason} were replaced by others." for reason, count in run.skipped.items()]
     return notes

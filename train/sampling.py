@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,13 +16,17 @@ __all__ = ["Sampler"]
 
 # Keeps these draws apart from all others that start from the same seed.
 _SHARES = 0x5A4E
+# Parts of a crop are counted in these, so that there are no rounding errors to add up.
+_UNITS = 2**32
+# Odd, and nearest to the golden ratio's part of them: its multiples fill the interval evenly.
+_GOLDEN = 2654435769
 
 
 class Sampler:
     """Draws people from pools, each in its part of every batch.
 
     A part of 1/2 is exactly half of every even batch. Where a part is no whole number of crops, batches differ by one,
-    and the parts are right on average.
+    and the parts are right on average. Either way everybody of a pool comes once before anybody comes again.
 
     Args:
         pools: where people are drawn from.
@@ -40,9 +45,11 @@ class Sampler:
         groups: Sequence[npt.NDArray[np.int64]] = (),
     ) -> None:
         self.pools = tuple(pools)
-        self._seed, self._batch = seed, batch
-        self._limits = np.cumsum(parts) / np.sum(parts)
-        self._quotas = [int(np.ceil(batch * part - 1e-9)) for part in parts]
+        self._seed = seed
+        sums = np.cumsum(parts)
+        # Crops a step of all pools before each, and of all: whole ones and a rest, in units of 1 / _UNITS.
+        self._limits = [divmod(round(_UNITS * batch * share), _UNITS) for share in (0.0, *(sums / sums[-1]))]
+        self._phase = int(np.random.default_rng([_SHARES, seed]).integers(_UNITS))
         self._members: dict[int, list[tuple[int, int]]] = {}
         for index, (pool, own) in enumerate(zip(self.pools, groups, strict=bool(groups))):
             if pool.all_synthetic:
@@ -58,15 +65,22 @@ class Sampler:
             choice: the teacher's; synthetic people then come from its group.
             rng: of this slot; used where people are drawn with replacement.
         """
-        # Systematic sampling: evenly spaced points with a common offset fall into the pools' intervals.
-        offset = np.random.default_rng([_SHARES, self._seed, step]).random()
-        pools = np.searchsorted(self._limits, (np.arange(slot + 1) + offset) / self._batch, side="right")
-        pools = np.minimum(pools, len(self.pools) - 1)
-        index = int(pools[slot])
+        before, after = self._drawn(step), self._drawn(step + 1)
+        # The step's slots belong to the first pool, then to the second, and so on.
+        begins = [later - sooner for sooner, later in zip(before, after, strict=True)]
+        index = bisect_right(begins, slot) - 1
         if self.pools[index].all_synthetic and choice is not None and choice.group is not None:
             return self.redraw(index, choice, rng)
-        turn = step * self._quotas[index] + int((pools[:slot] == index).sum())
+        turn = before[index + 1] - before[index] + slot - begins[index]
         return self.pools[index], self.pools[index].permuted(self._seed, turn)
+
+    def _drawn(self, steps: int) -> list[int]:
+        """[K + 1] crops that the first 0, 1, ... K pools have had after so many steps.
+
+        A step's crops are evenly spaced points, 1 apart with a common offset; a pool has those in its interval. The
+        rest of a limit is passed by the steps whose offset is below it, and offsets are multiples of the golden ratio.
+        """
+        return [whole * steps + (_count_below(rest, steps, self._phase) if rest else 0) for whole, rest in self._limits]
 
     def redraw(self, pool: int | Pool, choice: Choice | None, rng: np.random.Generator) -> tuple[Pool, int]:
         """Anybody of a pool, or of the chosen group if the pool is synthetic: for somebody who could not be used."""
@@ -78,3 +92,25 @@ class Sampler:
             index, row = members[int(rng.integers(len(members)))]
             return self.pools[index], row
         return chosen, int(rng.integers(len(chosen)))
+
+
+def _count_below(limit: int, steps: int, phase: int) -> int:
+    """For how many of the first steps ``phase + step * _GOLDEN``, modulo ``_UNITS``, is below the limit."""
+    # x // u - (x - limit) // u is 1 where x % u is below the limit, else 0; u more keeps all of it positive.
+    first = phase + _UNITS
+    return _floor_sum(steps, _UNITS, _GOLDEN, first) - _floor_sum(steps, _UNITS, _GOLDEN, first - limit)
+
+
+def _floor_sum(count: int, divisor: int, slope: int, first: int) -> int:
+    """The sum of ``(first + i * slope) // divisor`` over i in 0..count-1, in as many rounds as Euclid's algorithm.
+
+    It counts the points of a grid below a line; once whole slopes are taken out, the axes change places.
+    """
+    total = 0
+    while True:
+        total += count * (count - 1) // 2 * (slope // divisor) + count * (first // divisor)
+        slope, first = slope % divisor, first % divisor
+        count, first = divmod(slope * count + first, divisor)
+        if count == 0:
+            return total
+        divisor, slope = slope, divisor

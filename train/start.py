@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import os
+import platform
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,75 +11,101 @@ import cv2
 import torch
 
 from ltsh_deploy.checkpoints import load_checkpoint
-from ltsh_deploy.errors import DeviceError, InputError, OutputError, UsageError
+from ltsh_deploy.errors import ConfigError, DeviceError, InputError
 from ltsh_deploy.network_base import PoseNetwork
 from ltsh_deploy.networks import create_network
 from ltsh_deploy.skeletons import Skeleton, load_skeleton
-from ltsh_deploy.train.config_file import parse_config, save_config
-from ltsh_deploy.train.data import group_people, open_pools
-from ltsh_deploy.train.loop import STATE, Run
-from ltsh_deploy.train.processes import first_alone, is_first
+from ltsh_deploy.train.config_file import about_key, dump_config, save_config
+from ltsh_deploy.train.data import Pools, group_people, open_pools
+from ltsh_deploy.train.folder import CONFIG, STATE, open_folder
+from ltsh_deploy.train.groups import Groups
+from ltsh_deploy.train.loop import Run
+from ltsh_deploy.train.network_choice import network_stride
+from ltsh_deploy.train.processes import first_alone, num_processes, together
+from ltsh_deploy.train.sessions import Session
 from ltsh_deploy.train.state import load_state
 from ltsh_deploy.train.teacher import create_teacher
 from ltsh_deploy.train.teacher_network import student_features
+from ltsh_deploy.train.versions import code_version, package_versions
 from ltsh_deploy.train.windows import synchronised
 
 if TYPE_CHECKING:
     from ltsh_deploy.train.config import RunConfig
 
-__all__ = ["CONFIG", "choose_device", "create_student", "prepare"]
-
-_log = logging.getLogger(__name__)
-
-CONFIG = "config.yaml"
+__all__ = ["choose_device", "create_student", "prepare"]
 
 
-def prepare(config: RunConfig, out: Path, *, resume: bool = False) -> Run:
-    """A run that is ready to train.
+def prepare(config: RunConfig, out: Path, *, resume: bool = False, source: Path | None = None) -> Run:
+    """A run that is ready to train. Where several processes train, all must call this together.
 
     Args:
         config: of the run; it is saved in the folder with every key.
-        out: the run's folder, made where it is not there.
+        out: the run's folder, made where it is not there; see :func:`~ltsh_deploy.train.folder.claimed`.
         resume: go on where the folder's last checkpoint was written.
+        source: the file that the configuration came from, which a new run does not replace by its own.
 
     Raises:
-        UsageError: when the configuration cannot be, or the folder holds a run and ``resume`` is not set.
+        ConfigError: when the configuration cannot be.
+        UsageError: when the folder holds a run and ``resume`` is not set.
         InputError: when the data, the first checkpoint or the saved state cannot be used.
         DeviceError: when there is no such device.
         OutputError: when the folder cannot be written to.
     """
-    device = choose_device(config)
-    skeleton = load_skeleton(config.skeleton)
-    network = create_student(config, skeleton)
+    # The code may be another one when the run has ended.
+    code, packages = code_version(), package_versions()
+    device = together(lambda: choose_device(config))
+    skeleton, network = together(lambda: _create_network(config))
     torch.manual_seed(config.seed)
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     # The workers are as many threads as are wanted.
     cv2.setNumThreads(1)
-    first_alone(lambda: _open_folder(out, resume))
-    if resume and is_first():
-        _report_changes(out / STATE, config)
+    first_alone(lambda: open_folder(out, dump_config(config), resume=resume, source=source))
+    state = together(lambda: load_state(out / STATE)) if resume else None
+    pools, groups = together(lambda: _read_data(config, skeleton))
+    features = student_features(network)
+    with about_key("teacher"):
+        teacher = synchronised(
+            lambda: create_teacher(
+                config.teacher, groups.counts, config.seed, device, batch_size=config.batch, student_features=features
+            )
+        )
+    run = Run(config, out, network, pools, groups, teacher, device, Session(0, code, packages, _device_name(device)))
+    if state is not None:
+        run.resume(state)
+    first_alone(lambda: save_config(out / CONFIG, config))
+    return run
+
+
+def _create_network(config: RunConfig) -> tuple[Skeleton, PoseNetwork]:
+    with about_key("skeleton"):
+        skeleton = load_skeleton(config.skeleton)
+    return skeleton, create_student(config, skeleton)
+
+
+def _read_data(config: RunConfig, skeleton: Skeleton) -> tuple[Pools, Groups]:
     pools = open_pools(config.data, skeleton)
     groups = group_people(config, pools)
-    features = student_features(network)
-    teacher = synchronised(
-        lambda: create_teacher(
-            config.teacher, groups.counts, config.seed, device, batch_size=config.batch, student_features=features
+    if config.teacher is not None and config.teacher.kind == "group" and all(p.all_synthetic for p in pools.training):
+        raise ConfigError(
+            "teacher: the group teacher looks at crops of real people, and no data set in data.mix is of such",
+            "Add one to data.mix, or use another teacher.",
+            "teacher",
         )
-    )
-    run = Run(config, out, network, pools, groups, teacher, device)
-    if resume:
-        run.resume()
-    if is_first():
-        save_config(out / CONFIG, config)
-    return run
+    return pools, groups
+
+
+def _device_name(device: torch.device) -> str:
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "CPU"
+    processes = num_processes()
+    return name if processes == 1 else f"{processes} x {name}"
 
 
 def choose_device(config: RunConfig) -> torch.device:
     """The device that a configuration names, this process's own where there are several.
 
     Raises:
-        UsageError: when it names none.
+        ConfigError: when it names none, or one that has not the precision.
         DeviceError: when it is not there.
     """
     name = config.device
@@ -90,10 +116,10 @@ def choose_device(config: RunConfig) -> torch.device:
     except RuntimeError:
         device = torch.device("meta")
     if device.type not in ("cpu", "cuda"):
-        raise UsageError(f"device: {config.device!r} is none of auto, cpu, cuda and cuda:N")
+        raise ConfigError(f"device: {config.device!r} is none of auto, cpu, cuda and cuda:N", key="device")
     if device.type == "cpu":
         if config.precision == "fp16":
-            raise UsageError("precision: fp16 needs a GPU; on the CPU there are bf16 and float32")
+            raise ConfigError("precision: fp16 needs a GPU; on the CPU there are bf16 and float32", key="precision")
         return device
     if not torch.cuda.is_available():
         raise DeviceError("device: torch finds no GPU", "Use device: cpu, or install a torch with CUDA.")
@@ -108,13 +134,12 @@ def create_student(config: RunConfig, skeleton: Skeleton) -> PoseNetwork:
     """The network to begin with: from ``init``, or with random weights.
 
     Raises:
-        UsageError: when there is no such network, it cannot be built so, or the crops do not fit its stride.
+        ConfigError: when there is no such network, it cannot be built so, or the crops do not fit its stride.
         ModelFileError: when ``init`` is no sound checkpoint.
         InputError: when ``init`` is of another network or skeleton.
     """
+    network_stride(config, skeleton)
     network = create_network(config.network.name, skeleton, config.seed, **config.network.config)
-    if any(side % network.stride for side in config.size):
-        raise UsageError(f"size: both sides must be multiples of {network.stride}, got {list(config.size)}")
     if config.init is None:
         return network
     first, _ = load_checkpoint(config.init)
@@ -129,24 +154,3 @@ def create_student(config: RunConfig, skeleton: Skeleton) -> PoseNetwork:
                 "Name the network, its configuration and the skeleton as in the run that wrote it.",
             )
     return first
-
-
-def _open_folder(out: Path, resume: bool) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{out}: the folder cannot be made ({error.strerror})") from None
-    if (out / STATE).exists() and not resume:
-        raise UsageError(f"{out}: holds a run already", "Add --resume to go on with it, or choose another --out.")
-    # What a killed process left half written.
-    for path in out.glob(".*.part.*"):
-        path.unlink(missing_ok=True)
-
-
-def _report_changes(state: Path, config: RunConfig) -> None:
-    """Say which keys differ from the run that is resumed: it then goes on, but not as it would have."""
-    before = parse_config(load_state(state)["config"], str(state)).model_dump(mode="json")
-    after = config.model_dump(mode="json")
-    changed = [key for key in after if after[key] != before[key]]
-    if changed:
-        _log.warning("resuming with another configuration than the run had so far: %s", ", ".join(changed))

@@ -6,12 +6,17 @@ too, so that it depends on no other file. It loads with ``weights_only=True``, w
 
 from __future__ import annotations
 
+import math
 import os
 import pickle
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ltsh_deploy.errors import InputError
 from ltsh_deploy.whole_files import WholeFile
@@ -19,7 +24,7 @@ from ltsh_deploy.whole_files import WholeFile
 __all__ = ["FORMAT_VERSION", "load_state", "save_state"]
 
 FORMAT_VERSION = 1
-_KEYS = ("version", "step", "config", "skeleton", "network", "optimiser", "best")
+_KEYS = ("version", "step", "config", "skeleton", "network", "optimiser", "scaler", "best", "teacher", "window")
 _REMEDY = "Without it the run cannot go on; begin another one from its last.safetensors with --set init=FILE."
 
 
@@ -48,15 +53,20 @@ def load_state(path: Path) -> dict[str, Any]:
     """The state in a file, its tensors on the CPU.
 
     Raises:
-        InputError: when the file is missing, damaged, or of a later version.
+        InputError: when the file is missing, damaged, of a later version, or holds what no run has written.
     """
     if not path.is_file():
         raise InputError(f"{path}: there is no such file, so there is no run to resume", "Leave out --resume.")
     try:
+        # torch does not look whether the file still has the bytes that were written.
+        with zipfile.ZipFile(path) as archive:
+            broken = archive.testzip()
+        if broken is not None:
+            raise ValueError(f"{broken} in it has changed")
         state = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
-    except (RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError) as error:
+    except _DAMAGES as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(f"{path}: is damaged, or no state of a training run ({reason[:120]})", _REMEDY) from None
     version = state.get("version") if isinstance(state, dict) else None
@@ -68,5 +78,68 @@ def load_state(path: Path) -> dict[str, Any]:
     lacking = [key for key in _KEYS if not isinstance(state, dict) or key not in state]
     if lacking:
         raise InputError(f"{path}: is no state of a training run: it lacks {', '.join(lacking)}", _REMEDY)
+    wrong = next(_mistakes(state), None)
+    if wrong is not None:
+        raise InputError(f"{path}: is no sound state of a training run: {wrong}", _REMEDY)
     loaded: dict[str, Any] = state
     return loaded
+
+
+# What zipfile and torch raise for archives that were not written by :func:`save_state`, or not read as they were.
+_DAMAGES = (
+    zipfile.BadZipFile,
+    zlib.error,
+    pickle.UnpicklingError,
+    RuntimeError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    AssertionError,
+    EOFError,
+)
+
+
+def _mistakes(state: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong with the values, as far as that can be told without the network."""
+    step, best = state["step"], state["best"]
+    if type(step) is not int or step < 0:
+        yield f"'step' is {step!r:.60}"
+    if best is not None and (type(best) is not float or not math.isfinite(best)):
+        yield f"'best' is {best!r:.60}"
+    for key in ("config", "skeleton", "network", "optimiser", "scaler", "window"):
+        if not isinstance(state[key], dict):
+            yield f"{key!r} is no dictionary"
+    for key in ("average", "teacher", "data", "skipped"):
+        if not isinstance(state.get(key), dict | None):
+            yield f"{key!r} is no dictionary"
+    if not all(type(count) is int for count in (state.get("skipped") or {}).values()):
+        yield "'skipped' holds no counts"
+    if not isinstance(state.get("sessions", []), list):
+        yield "'sessions' is no list"
+    for key in ("network", "average", "optimiser"):
+        if not all(tensor.isfinite().all() for tensor in _tensors(state.get(key))):
+            yield f"{key!r} holds NaN or infinity"
+    sums, signals, crops = (state["window"].get(key) for key in ("sums", "signals", "crops"))
+    if not (
+        _is_float(sums, 1, 2)
+        and sums.shape[-1] == 4
+        and _is_float(signals, 1)
+        and _is_float(crops, 4)
+        and len(signals) == len(crops)
+    ):
+        yield "'window' holds no window"
+
+
+def _is_float(value: object, *dimensions: int) -> bool:
+    return isinstance(value, Tensor) and value.is_floating_point() and value.ndim in dimensions
+
+
+def _tensors(value: object) -> Iterator[Tensor]:
+    """All tensors of numbers with a fraction, however deep."""
+    if isinstance(value, Tensor) and value.is_floating_point():
+        yield value
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    for each in inner:
+        yield from _tensors(each)

@@ -12,9 +12,9 @@ from torch import Tensor, distributed, nn
 from ltsh_deploy.errors import InputError
 from ltsh_deploy.network_base import ImageNetwork, PoseNetwork
 from ltsh_deploy.train.batches import Batch
-from ltsh_deploy.train.losses import Losses, compute_losses
+from ltsh_deploy.train.losses import Losses
+from ltsh_deploy.train.objective import batch_losses
 from ltsh_deploy.train.optimisation import Average, create_optimiser, freeze_convolutions, learning_rate
-from ltsh_deploy.train.targets import make_targets
 
 if TYPE_CHECKING:
     from ltsh_deploy.train.config import RunConfig
@@ -39,7 +39,7 @@ class Student:
     def __init__(self, network: PoseNetwork, config: RunConfig, device: torch.device) -> None:
         self._config, self._device = config, device
         layout = torch.channels_last if config.channels_last else torch.contiguous_format
-        self.network = network.to(device=device, memory_format=layout)  # type: ignore[call-overload]
+        self.network: PoseNetwork = network.to(device=device, memory_format=layout)  # type: ignore[call-overload]
         self.network.train()
         for module in freeze_convolutions(self.network, config.frozen_convolutions):
             module.eval()
@@ -64,19 +64,7 @@ class Student:
             images = images.contiguous()
         with self._autocast():
             maps = self._forward(images)
-        options = self._config.targets
-        targets = make_targets(
-            batch.people,
-            batch.ignored,
-            self.network.skeleton,
-            self.network.stride,
-            sigma=options.sigma,
-            limb_width=options.limb_width,
-            masked=options.masked,
-        )
-        weights = self._config.loss
-        losses = compute_losses(maps, targets, heatmap_weight=weights.heatmap_weight, paf_weight=weights.paf_weight)
-        return losses, images
+        return batch_losses(maps, batch, self.network.skeleton, self.network.stride, self._config), images
 
     def _autocast(self) -> AbstractContextManager[Any]:
         kind = _PRECISIONS[self._config.precision]
@@ -127,15 +115,28 @@ class Student:
         Raises:
             InputError: when the state is of another network or optimiser.
         """
+        wanted = [
+            {key: value for key, value in group.items() if key != "params"} for group in self._optimiser.param_groups
+        ]
         try:
+            if len(state["optimiser"]["param_groups"]) != len(wanted):
+                raise ValueError("optimiser.weight_decay was 0, or is 0 now")
             self.network.load_state_dict(state["network"])
             self._optimiser.load_state_dict(state["optimiser"])
-            self._scaler.load_state_dict(state["scaler"])
+            for parameter, moments in self._optimiser.state.items():
+                if any(each.ndim and each.shape != parameter.shape for each in moments.values()):
+                    raise ValueError("the optimiser's moments are of other weights")
+            # Without mixed precision, there is nothing of a scaler to save, and nothing to go on from.
+            if state["scaler"]:
+                self._scaler.load_state_dict(state["scaler"])
             if self._average is not None:
                 self._average.network.load_state_dict(state["average"] or state["network"])
-        except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
             reason = " ".join(str(error).split())[:200]
             raise InputError(
                 f"the saved state does not fit the network or the optimiser of this configuration ({reason})",
                 "Resume with the configuration that the run began with.",
             ) from None
+        # The state has the settings it was saved with; the configuration may ask for others now.
+        for group, settings in zip(self._optimiser.param_groups, wanted, strict=True):
+            group.update(settings)

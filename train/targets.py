@@ -6,7 +6,8 @@ count:
 * Outside the picture, and where the data set says so, nothing does.
 * A joint that is not labelled may still be in the picture. Around a person with such joints, in the box that holds the
   person, these joints' heat maps, the PAFs of their limbs and the background do not count.
-* In the masked condition, nothing does where a synthetic person's Gaussian or PAF exceeds :data:`MASKED_ABOVE`.
+* In the masked condition, nothing does where the Gaussian or PAF of a synthetic person in a picture with real people
+  exceeds :data:`MASKED_ABOVE`.
 """
 
 from __future__ import annotations
@@ -36,17 +37,17 @@ class People:
         clips: [N, P, 4] x1, y1, x2, y2: the part of the crop where the person's limbs can be seen and outside of which
             the person's joints are out of view; the whole crop, but for mosaics.
         boxes: [N, P, 4] the part that holds the person; empty (x1 > x2) for nobody.
-        is_synthetic: [N, P] rendered people.
+        among_real: [N, P] rendered people in a picture with real ones.
     """
 
     joints: Tensor
     clips: Tensor
     boxes: Tensor
-    is_synthetic: Tensor
+    among_real: Tensor
 
     def to(self, device: torch.device) -> People:
         """The same people on another device."""
-        parts = (self.joints, self.clips, self.boxes, self.is_synthetic)
+        parts = (self.joints, self.clips, self.boxes, self.among_real)
         return People(*(part.to(device, non_blocking=True) for part in parts))
 
 
@@ -59,7 +60,7 @@ class Targets:
         pafs: [N, 2L, h, w].
         heatmap_weights: [N, J + 1, h, w], 1 where the cell counts and 0 where not.
         paf_weights: [N, 2L, h, w] likewise.
-        counts: [N] labelled joints in view; in the masked condition real people's only.
+        counts: [N] labelled joints in view; in the masked condition without those of rendered people among real ones.
     """
 
     heatmaps: Tensor
@@ -106,7 +107,6 @@ def make_targets(
         labelled = joints[..., 2] > 0
         xy = torch.where(labelled[..., None], joints[..., :2], torch.nan)
         in_view = _inside(xy, clip)
-        synthetic = people.is_synthetic[:, p]
 
         gaussians = grid.gaussians(xy, sigma) * in_view[..., None, None]
         torch.maximum(heatmaps, gaussians, out=heatmaps)
@@ -120,10 +120,10 @@ def make_targets(
         joints_ignored |= holds & ~labelled[..., None, None]
         limbs_ignored |= holds & ~(labelled[:, first] & labelled[:, second])[..., None, None]
         if masked:
-            hidden = synthetic[:, None, None, None]
-            joints_ignored |= hidden & (gaussians > MASKED_ABOVE)
-            limbs_ignored |= hidden & inside
-            in_view = in_view & ~synthetic[:, None]
+            hidden = people.among_real[:, p]
+            joints_ignored |= hidden[:, None, None, None] & (gaussians > MASKED_ABOVE)
+            limbs_ignored |= hidden[:, None, None, None] & inside
+            in_view = in_view & ~hidden[:, None]
         counts += in_view.sum(dim=1)
 
     pafs /= covered.clamp(min=1)[:, :, None]

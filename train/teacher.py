@@ -91,10 +91,13 @@ class Teacher(Protocol):
         """Learn from the outcome of the choice proposed last, and return what to log."""
 
     def state_dict(self) -> dict[str, Any]:
-        """All that it knows, in tensors, numbers, strings, lists and dictionaries; tensors may be its live ones."""
+        """All that it has learned, in tensors, numbers, strings, lists and dictionaries; tensors may be its live ones.
+
+        What it is given when it is made, such as the seed, is no part of it.
+        """
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on exactly where the state was taken.
+        """Go on exactly where the state was taken, by a teacher that was made with the same configuration and seed.
 
         Raises:
             InputError: when the state is another teacher's.
@@ -133,6 +136,8 @@ def check_state(state: Mapping[str, Any], kind: str, keys: Sequence[str]) -> Non
     lacking = [key for key in keys if key not in state]
     if lacking:
         raise InputError(f"the saved state of the teacher lacks {', '.join(lacking)}", "Its file may be damaged.")
+    if type(state["window"]) is not int or state["window"] < 0:
+        raise InputError("the saved state of the teacher has no proper window", "Its file may be damaged.")
 
 
 class _Control:
@@ -160,12 +165,12 @@ class _Control:
 
     def state_dict(self) -> dict[str, Any]:
         """See :class:`Teacher`."""
-        return {"kind": self.kind, "seed": self._seed, "window": self._window}
+        return {"kind": self.kind, "window": self._window}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """See :class:`Teacher`."""
         check_state(state, self.kind, list(self.state_dict()))
-        self._seed, self._window = int(state["seed"]), int(state["window"])
+        self._window = int(state["window"])
 
 
 class RandomTeacher(_Control):

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
+
+from ltsh_deploy.train.config_base import ConfigPart
 
 __all__ = [
     "FixedTeacherConfig",
@@ -20,11 +22,7 @@ __all__ = [
 Channels = Annotated[int, Field(ge=1, le=4096)]
 
 
-class _Config(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class GroupingConfig(_Config):
+class GroupingConfig(ConfigPart):
     """How synthetic people are parted into groups.
 
     Attributes:
@@ -52,7 +50,7 @@ class GroupingConfig(_Config):
         return {**data, "count": count}
 
 
-class TeacherNetworkConfig(_Config):
+class TeacherNetworkConfig(ConfigPart):
     """The adversarial teacher's network; the defaults are the published one.
 
     Attributes:
@@ -82,7 +80,7 @@ class TeacherNetworkConfig(_Config):
         return self
 
 
-class _AnyTeacherConfig(_Config):
+class _AnyTeacherConfig(ConfigPart):
     # A choice holds for so many student steps.
     window: int = Field(default=20, ge=1)
 

@@ -30,10 +30,9 @@ from ltsh_deploy.poses import Poses
 from ltsh_deploy.train.augment import Warp, centred_warp
 from ltsh_deploy.train.batches import collate
 from ltsh_deploy.train.crops import Crop, make_crop, picture_crop
-from ltsh_deploy.train.losses import compute_losses
+from ltsh_deploy.train.objective import batch_losses
 from ltsh_deploy.train.pck import PckScore, joint_hits, pck, torso_length
 from ltsh_deploy.train.pools import Pool
-from ltsh_deploy.train.targets import make_targets
 
 if TYPE_CHECKING:
     from ltsh_deploy.train.config import RunConfig
@@ -77,6 +76,7 @@ class _View:
     Attributes:
         crop: what it sees, the person first.
         warp: from the picture to there.
+        label: who it is, like nobody else's.
         joints: [J, 3] of the person in the picture.
         place: [2] in the picture, where the person is expected.
         size: (width, height) in the picture, of what the network sees.
@@ -84,6 +84,7 @@ class _View:
 
     crop: Crop
     warp: Warp
+    label: str
     joints: FloatArray
     place: FloatArray
     size: tuple[float, float]
@@ -126,16 +127,7 @@ def validate(
     for views in _batches(pool, rows, config, student.stride, view or config.validation.view, left_out):
         batch = collate([each.crop for each in views]).to(device)
         maps = student(network.normalise(batch.images))
-        options = config.targets
-        targets = make_targets(
-            batch.people,
-            batch.ignored,
-            skeleton,
-            student.stride,
-            sigma=options.sigma,
-            limb_width=options.limb_width,
-        )
-        losses += compute_losses(maps, targets).stages.sum(dim=0).tolist()
+        losses += batch_losses(maps, batch, skeleton, student.stride, config).stages.sum(dim=0).tolist()
         heatmaps, pafs = (part.float().cpu().numpy() for part in maps[-1])
         for i, each in enumerate(views):
             try:
@@ -143,7 +135,7 @@ def validate(
             except FieldsError:
                 poses = Poses.empty(skeleton)
             if len(drawn) < pictures:
-                drawn[each.crop.name] = _draw(each.crop, poses)
+                drawn[each.label] = _draw(each.crop, poses)
             torso = torso_length(each.joints, skeleton)
             if torso is None:
                 left_out[NO_TORSO] += 1
@@ -200,7 +192,8 @@ def _views(pool: Pool, rows: list[int], config: RunConfig, stride: int, kind: st
         alone = np.count_nonzero(sample.labelled.any(axis=1)) == 1
         middle = corners.mean(axis=0) if kind == "crop" or alone else centre
         across, down = np.abs(corners[1] - corners[0])
-        return _View(crop, warp, sample.joints[person], np.asarray(middle), (float(across), float(down)))
+        label = name if len(sample) == 1 else f"{name}, person {person}"
+        return _View(crop, warp, label, sample.joints[person], np.asarray(middle), (float(across), float(down)))
 
     ahead = config.validation.batch
     with ThreadPoolExecutor(config.workers, thread_name_prefix="validation") as threads:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, distributed
 
-from ltsh_deploy.train.processes import first_alone, num_processes
+from ltsh_deploy.train.processes import first_alone, is_first, num_processes, rank
 from ltsh_deploy.train.teacher import Choice, Outcome, Teacher
 
 __all__ = ["WindowRecorder", "synchronised"]
@@ -52,6 +52,9 @@ class WindowRecorder:
         real = torch.nonzero(~is_synthetic & signals.isfinite()).flatten()
         if not self._keep or not len(real):
             return
+        if self._crops.shape[2:] != crops.shape[2:]:
+            # The first of a window; or the run goes on with another size, and those of the old one do not fit.
+            self._signals, self._crops = self._signals[:0], self._crops[:0]
         joined = torch.cat([self._signals, signals[real]])
         order = torch.sort(joined, descending=True, stable=True).indices[: self._keep]
         held = len(self._signals)
@@ -74,12 +77,16 @@ class WindowRecorder:
 
     def _gathered(self) -> tuple[Tensor, Tensor]:
         """Sums, and the hardest crops, of all processes."""
-        processes = num_processes()
         sums = self._sums.clone()
-        if processes > 1:
+        if num_processes() > 1:
             distributed.all_reduce(sums)
+        return sums, self._hardest()[1]
+
+    def _hardest(self) -> tuple[Tensor, Tensor]:
+        """The signals and the crops of the hardest real samples of all processes."""
+        processes = num_processes()
         if processes == 1 or not self._keep:
-            return sums, self._crops
+            return self._signals, self._crops
         size = torch.tensor(self._crops.shape[2:], device=self._device)
         distributed.all_reduce(size, distributed.ReduceOp.MAX)
         own = torch.full((self._keep,), -torch.inf, device=self._device)
@@ -96,15 +103,31 @@ class WindowRecorder:
         if len(places):
             crops[places] = self._crops[order[places] - first]
         distributed.all_reduce(crops)
-        return sums, crops
+        return signals[:count], crops
 
     def state_dict(self) -> dict[str, Any]:
-        """This process's part of an unfinished window; between windows, there is nothing in it."""
-        return {"sums": self._sums, "signals": self._signals, "crops": self._crops}
+        """All processes' part of an unfinished window, which must call this together; between windows it is empty."""
+        sums = [self._sums]
+        if num_processes() > 1:
+            sums = [torch.empty_like(self._sums) for _ in range(num_processes())]
+            distributed.all_gather(sums, self._sums)
+        signals, crops = self._hardest()
+        return {"sums": torch.stack(sums), "signals": signals, "crops": crops}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on within the window in which the state was taken, by a process of the same rank."""
-        self._sums, self._signals, self._crops = (state[key].to(self._device) for key in ("sums", "signals", "crops"))
+        """Go on within the window in which the state was taken, by as many processes or by others.
+
+        Each takes back its own sums where there are as many as there were, so that they are rounded as they would have
+        been; else the first one takes those of all. It takes the hardest crops of all too: nobody has them twice.
+        """
+        self._clear()
+        sums = state["sums"].reshape(-1, 4).to(self._device)
+        if len(sums) == num_processes():
+            self._sums = sums[rank()]
+        elif is_first():
+            self._sums = sums.sum(dim=0)
+        if is_first():
+            self._signals, self._crops = (state[key][: self._keep].to(self._device) for key in ("signals", "crops"))
 
 
 def synchronised(create: Callable[[], Teacher | None]) -> Teacher | None:

@@ -44,7 +44,7 @@ def read_coco(
         UsageError: when ``min_joints`` is no whole number from 1 on.
         InputError: when a file is missing or contradicts the format; it names the file.
     """
-    if not isinstance(min_joints, int) or min_joints < 1:
+    if min_joints < 1:
         raise UsageError(f"min_joints must be a whole number from 1 on, got {min_joints!r}")
     files = [file for file in _annotation_files(path) if split in (None, _split_of(file))]
     if not files:

@@ -69,9 +69,10 @@ def _box(annotation: Mapping[str, Any], where: str) -> tuple[float, float, float
 def _person(annotation: Mapping[str, Any], joints: FloatArray, min_joints: int, where: str) -> Person:
     box = _box(annotation, where)
     area = annotation.get("area")
-    area = float(area) if isinstance(area, int | float) else None
+    # Compared as it is: no float can hold the largest whole numbers that JSON may have.
+    is_large = not isinstance(area, int | float) or area >= MIN_AREA
     person = Person(joints)
-    person.trainable = bool((joints[:, 2] > 0).sum() >= min_joints) and (area is None or area >= MIN_AREA)
+    person.trainable = bool((joints[:, 2] > 0).sum() >= min_joints) and is_large
     if box is not None:
         person.centre = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
         person.extent = max(box[2] - box[0], box[3] - box[1])

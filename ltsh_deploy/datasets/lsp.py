@@ -12,7 +12,7 @@ from ltsh_deploy.datasets.files import find_folder
 from ltsh_deploy.datasets.matlab import load_mat
 from ltsh_deploy.datasets.people import Person, Picture
 from ltsh_deploy.datasets.skips import Skips
-from ltsh_deploy.errors import InputError, UsageError
+from ltsh_deploy.errors import InputError
 from ltsh_deploy.skeletons import LSP14, Skeleton
 
 __all__ = ["read_lsp"]
@@ -39,11 +39,8 @@ def read_lsp(
 
     Raises:
         MissingPartError: without scipy.
-        UsageError: when ``val_from`` is no whole number.
         InputError: when a file or folder is missing or contradicts the format.
     """
-    if val_from is not None and not isinstance(val_from, int):
-        raise UsageError(f"val_from must be a whole number, got {val_from!r}")
     file = path / "joints.mat" if path.is_dir() else path
     joints = _joints(load_mat(file).get("joints"), file)
     folder = find_folder(images, (file.parent / "images", file.parent), "pictures")

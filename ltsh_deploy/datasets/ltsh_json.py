@@ -12,7 +12,7 @@ from ltsh_deploy.datasets.files import Presence, find_folder, read_json
 from ltsh_deploy.datasets.ltsh_entries import Entry, read_entry, validation_of
 from ltsh_deploy.datasets.people import Person, Picture
 from ltsh_deploy.datasets.skips import Skips
-from ltsh_deploy.errors import InputError, UsageError
+from ltsh_deploy.errors import InputError
 from ltsh_deploy.skeletons import MPII16, Skeleton
 
 __all__ = ["read_ltsh"]
@@ -41,11 +41,8 @@ def read_ltsh(
         synthetic: whether the people are rendered; None goes by what the files say.
 
     Raises:
-        UsageError: when ``synthetic`` is not a truth value.
         InputError: when a file is missing or is not JSON of this kind.
     """
-    if synthetic not in (None, True, False):
-        raise UsageError(f"synthetic must be true or false, got {synthetic!r}")
     files = sorted(path.rglob("*.json")) if path.is_dir() else [path]
     if not files:
         raise InputError(f"{path}: holds no .json files", "Name the annotation file or the folder of such files.")

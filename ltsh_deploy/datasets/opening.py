@@ -6,9 +6,10 @@ import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import date
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 from ltsh_deploy.datasets.bodies import people_boxes
 from ltsh_deploy.datasets.coco import read_coco
@@ -39,6 +40,7 @@ KINDS = tuple(_READERS)
 def open_dataset(
     kind: str,
     path: str | Path,
+    /,
     *,
     split: str | None = None,
     name: str | None = None,
@@ -64,6 +66,10 @@ def open_dataset(
         InputError: when the data cannot be read or hold no usable sample; it names the file and the entry.
         MissingPartError: when the format needs a package that is not installed.
     """
+    _check_type("kind", kind, str)
+    _check_type("path", path, str | Path)
+    _check_type("name", name, str | None)
+    _check_type("licence", licence, str)
     if split not in (None, *SPLITS):
         raise UsageError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
     limit = ignore_outside
@@ -111,6 +117,23 @@ def _read(
     if not (path.is_file() or path.is_dir()):
         raise InputError(f"{path}: is a device or a pipe, and data sets are read from files", "check the path")
     reader = _READERS[kind]
+    types = get_type_hints(reader)
+    for option, value in options.items():
+        _check_type(option, value, types[option])
     extra = {"split": split} if "split" in inspect.signature(reader).parameters else {}
     pictures, skeleton = reader(path, skips, **extra, **options)
     return build_samples(pictures, skeleton, skips), skeleton
+
+
+# How a user writes values of these types.
+_WORDS = {str: "text", Path: "text", int: "a whole number", bool: "true or false"}
+
+
+def _check_type(option: str, value: object, wanted: Any) -> None:
+    """Refuse a value that is of none of the types of an annotation such as ``str | None``."""
+    types = get_args(wanted) or (wanted,)
+    # To Python, truth values are whole numbers.
+    if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+        words = dict.fromkeys(_WORDS[kind] for kind in types if kind is not type(None))
+        remedy = "Put it in quotes." if str in types and isinstance(value, int | float | date) else ""
+        raise UsageError(f"{option} must be {' or '.join(words)}, got {str(value)[:60]}", remedy)

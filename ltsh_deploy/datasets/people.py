@@ -24,7 +24,7 @@ BoolArray = npt.NDArray[np.bool_]
 
 # Positions and scales beyond these are mistakes, and would overflow where they are computed with.
 _FARTHEST = 1e6
-_LARGEST_SCALE = 1e4
+_LEAST_SCALE, _LARGEST_SCALE = 1e-4, 1e4
 
 
 @dataclass
@@ -116,10 +116,10 @@ def _gather(pictures: Sequence[Picture], skeleton: Skeleton, skips: Skips) -> _E
     centres = np.array([(np.nan, np.nan) if p.centre is None else p.centre for p in people], dtype=np.float64)
     centres = centres.reshape(-1, 2)
     extents = np.array([p.extent or 0.0 for p in people], dtype=np.float64)
-    unsized = ~((scales > 0) & (scales < _LARGEST_SCALE))
+    unsized = ~((scales >= _LEAST_SCALE) & (scales < _LARGEST_SCALE))
     unplaced = ~(np.abs(centres) < _FARTHEST).all(axis=1)
     estimates = np.fmax(estimate_scales(skeleton, joints[unsized]), extents[unsized] / PIXELS_PER_SCALE)
-    scales[unsized] = np.where(estimates > 0, estimates, np.nan)
+    scales[unsized] = np.where(estimates >= _LEAST_SCALE, estimates, np.nan)
     centres[unplaced] = box_centres(joint_boxes(joints[unplaced]))
     labelled: BoolArray = np.asarray((joints[:, :, 2] > 0).any(axis=1))
     return _Everyone(
