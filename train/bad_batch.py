@@ -33,6 +33,7 @@ def save_bad_batch(path: Path, step: int, batch: Batch, network: nn.Module) -> s
         "joints": people.joints,
         "clips": people.clips,
         "boxes": people.boxes,
+        "among_real": people.among_real,
         "ignored": batch.ignored,
         "network": network.state_dict(),
     }
