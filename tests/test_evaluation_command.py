@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -93,6 +95,7 @@ def test_the_documented_command_for_single_people(
     names, figures = table[3].split(), table[4].split()
     # docs/evaluation.md says 86.36, 57 of 66 joints; one or two may fall otherwise where numbers are rounded otherwise.
     assert float(figures[names.index("PCKh")]) == pytest.approx(86.36, abs=3.1)
+    assert float(figures[names.index("AUC")]) == pytest.approx(54.26, abs=3.1)
     assert "never found, and so always missed: head_top" in table[-1]
 
 
@@ -206,7 +209,6 @@ def test_two_models_are_compared_in_a_report(
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        ([], 2, "either a MODEL or --predictions"),
         (["model.onnx", "--predictions", "p.json"], 2, "either a MODEL or --predictions"),
         (["--predictions", "p.json", "--flip"], 2, "--flip is for models"),
         (["--predictions", "p.json", "--protocol", "paper"], 2, "--protocol is for models"),
@@ -250,3 +252,83 @@ def test_an_interruption_says_how_to_go_on(
     monkeypatch.setattr(evaluate_job, "evaluate_model", interrupt)
     assert evaluate(model, *arms, "--out", "out") == 130
     assert "the same command goes on from there" in capsys.readouterr().err.replace("\n", " ")
+
+
+def test_who_names_no_model_gets_the_packages_own(
+    evaluate: Run, shared: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    annotations = shared / "data" / "real" / "mpii" / "annotations.json"
+    assert evaluate("--dataset", "mpii-json", "--annotations", annotations, "--device", "cpu", "--threads", 1) == 0
+    printed = capsys.readouterr().out
+    assert "default.onnx" in printed
+    assert "PCKh" in printed
+
+
+@pytest.mark.parametrize("target", ["--report", "--json", "--out"])
+def test_results_that_cannot_be_written_stop_the_run_before_it_looks(
+    evaluate: Run, arms: list[str], model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    monkeypatch.setattr(evaluate_job, "evaluate_model", lambda *_, **__: pytest.fail("it looked"))
+    assert evaluate(model, *arms, target, "absent/figures.json" if target == "--json" else "file/x") == 1
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_no_result_replaces_what_is_read_or_another_result(
+    evaluate: Run, arms: list[str], model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluate(model, *arms, "--out", "out") == 0
+    (tmp_path / "r").mkdir()
+    stored = tmp_path / "r" / "report.json"
+    stored.write_bytes((tmp_path / "out" / "predictions.json").read_bytes())
+    before = stored.read_bytes()
+    assert evaluate("--predictions", stored, *arms[:-2], "--report", "r") == 2
+    assert stored.read_bytes() == before
+    for name in ("predictions.jsonl", "predictions.json", "metrics.json"):
+        assert evaluate(model, *arms, "--out", "out", "--json", f"out/{name}") == 2
+        assert "another file that this run writes" in capsys.readouterr().err
+    assert evaluate(model, *arms, "--out", "out") == 0, "the kept predictions are whole"
+
+
+def test_files_are_written_though_nobody_reads_the_table(
+    evaluate: Run, arms: list[str], model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: object, **__: object) -> None:
+        raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setattr(evaluate_job.click, "echo", gone)
+    with pytest.raises(SystemExit):
+        evaluate(model, *arms, "--out", "out", "--json", "figures.json", "--report", "report")
+    for name in ("out/metrics.json", "out/predictions.json", "figures.json", "report/report.html"):
+        assert (tmp_path / name).is_file(), name
+
+
+def test_what_is_compared_is_a_model_unless_it_is_stored_predictions(
+    evaluate: Run, arms: list[str], model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "other.engine").write_bytes(b"no model")
+    assert evaluate(model, *arms, "--report", "r", "--compare", "other.engine") == 3
+    assert "JSON" not in capsys.readouterr().err
+
+
+def test_predictions_of_other_pictures_are_not_taken_over(
+    evaluate: Run, arms: list[str], model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluate(model, *arms, "--out", "out") == 0
+    (tmp_path / "set" / "images").rename(tmp_path / "set" / "others")
+    others = [word.replace("set/images", "set/others") for word in arms]
+    assert evaluate(model, *others, "--out", "out") == 2
+    assert "data_set" in capsys.readouterr().err
+
+
+def test_a_disk_that_fills_is_told_by_name(model: Path, tmp_path: Path, arms: list[str]) -> None:
+    """In a process of its own, whose files may only grow to 700 bytes."""
+    code = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (700, 700));"
+        "from ltsh_deploy.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    )
+    line = [sys.executable, "-c", code, "evaluate", str(model), *arms, "--out", "out"]
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert "predictions.jsonl" in done.stderr
+    assert "standard output" not in done.stderr

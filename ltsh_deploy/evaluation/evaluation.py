@@ -146,7 +146,7 @@ def evaluate_model(
 
 def _settings(estimator: PoseEstimator, digest: str, data: EvaluationSet, protocol: Protocol) -> dict[str, Any]:
     """Everything that predictions depend on."""
-    told = [(unit.id, unit.image_name, unit.mean_scale if protocol.name == "paper" else None) for unit in data]
+    told = [(unit.id, str(unit.image), unit.mean_scale if protocol.name == "paper" else None) for unit in data]
     return {
         "model": digest,
         "model_description": hashlib.sha256(repr(estimator.runtime.description).encode()).hexdigest(),

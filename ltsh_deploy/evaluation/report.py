@@ -21,10 +21,11 @@ from ltsh_deploy.metrics import mpii_table
 from ltsh_deploy.skeletons import COCO17, LSP14
 from ltsh_deploy.whole_files import write_error, write_whole
 
-__all__ = ["HTML", "JSON", "analyse", "write_report"]
+__all__ = ["HTML", "JSON", "REPORT_FILES", "analyse", "write_report"]
 
 HTML = "report.html"
 JSON = "report.json"
+REPORT_FILES = (HTML, JSON)
 #: How many of a model's worst units are drawn.
 WORST = 12
 

@@ -50,7 +50,8 @@ class PredictionStore:
         self.found: dict[str, Poses] = {}
         whole = 0 if restart else self._read()
         try:
-            self._file = self.path.open("ab")
+            # Without a buffer, closing has nothing left to write that could fail.
+            self._file = self.path.open("ab", buffering=0)
             self._file.truncate(whole)
         except OSError as error:
             raise write_error(self.path, error) from None
@@ -102,8 +103,9 @@ class PredictionStore:
 
     def _put(self, entry: Mapping[str, Any]) -> None:
         try:
-            self._file.write(json.dumps(entry, allow_nan=False).encode() + b"\n")
-            self._file.flush()
+            line = json.dumps(entry, allow_nan=False).encode() + b"\n"
+            while line:
+                line = line[self._file.write(line) :]
         except OSError as error:
             raise write_error(self.path, error) from None
 
