@@ -24,7 +24,7 @@ from ltsh_deploy.evaluation.predictions import StoredPredictions, UnitPrediction
 from ltsh_deploy.evaluation.units import Unit
 from ltsh_deploy.poses import Poses
 from ltsh_deploy.skeletons import COCO17, LTSH15, MPII16, Skeleton
-from tests.evaluation_data import mpii_files, neutral, predicted, standing, structs, write_json
+from tests.evaluation_data import arm_set, mpii_files, neutral, predicted, standing, structs, write_json
 
 scipy_io = pytest.importorskip("scipy.io")
 
@@ -75,6 +75,34 @@ def test_coco_results_are_read_back_exactly(tmp_path_factory: pytest.TempPathFac
     same(stored, [people[n] for n in known], [str(n) for n in known])
 
 
+def test_people_of_another_category_than_cocos_own_are_people(tmp_path: Path) -> None:
+    own = Poses(COCO17, np.zeros((1, 17, 2)) + 3, np.ones((1, 17)), np.ones(1))
+    write_coco_results(tmp_path / "r.json", [UnitPredictions("4", own)], category=7)
+    entries = json.loads((tmp_path / "r.json").read_text())
+    assert entries[0]["category_id"] == 7
+    assert len(from_coco_results(entries, "r", (7,)).by_unit["4"]) == 1
+    assert not from_coco_results(entries, "r").by_unit
+
+
+def test_matlab_files_named_after_their_pictures_go_by_their_order(tmp_path: Path) -> None:
+    xy = np.full((1, 16, 2), np.nan)
+    xy[0, 9] = 3, 4
+    own = [Poses(MPII16, xy + n, np.where(np.isfinite(xy[..., 0]), 0.5, 0), np.ones(1)) for n in range(2)]
+    write_matlab(tmp_path / "p.mat", [UnitPredictions("a.jpg", poses) for poses in own])
+    units = [("a.jpg:1", "a.jpg"), ("a.jpg:2", "a.jpg")]
+    same(read_matlab(tmp_path / "p.mat", units), own, ["a.jpg:1", "a.jpg:2"])
+    with pytest.raises(InputError, match="came before"):
+        read_matlab(tmp_path / "p.mat", [("a.jpg", "a.jpg"), ("b.jpg", "b.jpg")])
+
+
+@pytest.mark.parametrize(("name", "content"), [("p.json", b" \n"), ("p.mat", b""), ("p.json", b"")])
+def test_files_without_anything_hold_nobody(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    arm_set(tmp_path / "set", [(8, 16)])
+    data = open_evaluation_set("conformance", tmp_path / "set" / "gt.json")
+    assert not read_predictions(tmp_path / name, data).by_unit
+
+
 def test_the_matlab_structure_is_the_one_of_the_toolkit(tmp_path: Path) -> None:
     xy = np.full((1, 16, 2), np.nan)
     xy[0, 9], xy[0, 0] = (3.25, 4), (-1, 2)
@@ -104,24 +132,24 @@ def matlab(path: Path, *units: Any) -> Path:
 
 def test_matlab_files_of_others_go_by_their_order(tmp_path: Path) -> None:
     point = {"x": np.uint16(3), "y": 4.5, "id": np.uint8(15), "score": 2.0}
-    stored = read_matlab(matlab(tmp_path / "p.mat", [[point]], []), ["a", "b"])
+    stored = read_matlab(matlab(tmp_path / "p.mat", [[point]], []), [("a", ""), ("b", "")])
     assert list(stored.by_unit) == ["a", "b"]
     assert stored.by_unit["a"].xy[0, 15].tolist() == [3, 4.5]
     assert len(stored.by_unit["b"]) == 0
     with pytest.raises(InputError, match="has 2 entries, the data set 3 units"):
-        read_matlab(tmp_path / "p.mat", ["a", "b", "c"])
+        read_matlab(tmp_path / "p.mat", [("a", ""), ("b", ""), ("c", "")])
     for change, message in (
         ({"id": 16}, "there is no joint 16"),
         ({"id": 0.5}, r"there is no joint 0\.5"),
         ({"score": np.zeros((0, 0))}, "expected one number as 'score'"),
     ):
         with pytest.raises(InputError, match=message):
-            read_matlab(matlab(tmp_path / "q.mat", [[point | change]]), ["a"])
+            read_matlab(matlab(tmp_path / "q.mat", [[point | change]]), [("a", "")])
     with pytest.raises(InputError, match="joint 15 comes twice"):
-        read_matlab(matlab(tmp_path / "q.mat", [[point, point]]), ["a"])
+        read_matlab(matlab(tmp_path / "q.mat", [[point, point]]), [("a", "")])
     scipy_io.savemat(tmp_path / "r.mat", {"other": 1})
     with pytest.raises(InputError, match="has no 'pred'"):
-        read_matlab(tmp_path / "r.mat", ["a"])
+        read_matlab(tmp_path / "r.mat", [("a", "")])
 
 
 @pytest.fixture

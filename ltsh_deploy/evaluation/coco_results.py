@@ -1,4 +1,4 @@
-"""COCO's results files: one entry a person, ``{image_id, category_id: 1, keypoints: 17 x (x, y, score), score}``.
+"""COCO's results files: one entry a person, ``{image_id, category_id, keypoints: 17 x (x, y, score), score}``.
 
 :mod:`ltsh_deploy.pose_formats` writes them for people to use; here nothing is rounded and every number read counts, so
 that the figures are those of pycocotools on the same file.
@@ -7,7 +7,7 @@ that the figures are those of pycocotools on the same file.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,11 @@ from ltsh_deploy.whole_files import write_whole
 
 __all__ = ["from_coco_results", "write_coco_results"]
 
+#: What COCO itself calls people.
 _PERSON = 1
 
 
-def from_coco_results(data: object, source: str) -> StoredPredictions:
+def from_coco_results(data: object, source: str, categories: Collection[int] = (_PERSON,)) -> StoredPredictions:
     """Read results; the people of a picture are in the order of the file, and a joint of 0, 0, 0 is absent.
 
     Entries of another category than people are left out.
@@ -33,6 +34,7 @@ def from_coco_results(data: object, source: str) -> StoredPredictions:
     Args:
         data: parsed JSON.
         source: the file, for messages.
+        categories: that are people.
 
     Raises:
         InputError: when the data contradict the form, or hold a number that is not finite.
@@ -43,7 +45,7 @@ def from_coco_results(data: object, source: str) -> StoredPredictions:
     for n, value in enumerate(as_list(data, source)):
         where = f"{source}: entry {n}"
         entry = as_mapping(value, where)
-        if as_whole(entry.get("category_id", _PERSON), f"{where}: 'category_id'") != _PERSON:
+        if "category_id" in entry and as_whole(entry["category_id"], f"{where}: 'category_id'") not in categories:
             others += 1
             continue
         numbers = as_numbers(as_list(entry.get("keypoints"), f"{where}: 'keypoints'"), f"{where}: 'keypoints'")
@@ -63,8 +65,8 @@ def _poses(joints: list[list[float]], scores: list[float]) -> Poses:
     return Poses(COCO17, xy, values[:, :, 2].copy(), np.array(scores, np.float64))
 
 
-def write_coco_results(path: Path, predictions: Iterable[UnitPredictions]) -> None:
-    """Write predictions of COCO's joints, of units whose ids are COCO's numbers of pictures.
+def write_coco_results(path: Path, predictions: Iterable[UnitPredictions], category: int = _PERSON) -> None:
+    """Write predictions of COCO's joints, of units whose ids are COCO's numbers of pictures, as people of a category.
 
     Raises:
         OutputError: when the file cannot be written.
@@ -75,7 +77,7 @@ def write_coco_results(path: Path, predictions: Iterable[UnitPredictions]) -> No
         values = np.concatenate([poses.xy, poses.joint_scores[:, :, None]], axis=2)
         values = np.where(poses.present[:, :, None], values, 0.0).reshape(len(poses), 3 * COCO17.num_joints)
         entries += [
-            {"image_id": int(prediction.unit_id), "category_id": _PERSON, "keypoints": keypoints, "score": score}
+            {"image_id": int(prediction.unit_id), "category_id": category, "keypoints": keypoints, "score": score}
             for keypoints, score in zip(values.tolist(), poses.scores.tolist(), strict=True)
         ]
     write_whole(path, json.dumps(entries, allow_nan=False).encode())

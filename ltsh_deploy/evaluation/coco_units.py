@@ -56,7 +56,8 @@ def coco_units(path: Path, images: Path | None = None) -> EvaluationSet:
             continue
         by_image[number].append({**annotation, "where": where})
     units = [_unit(number, listed[number], by_image[number], folder) for number in sorted(listed)]
-    return EvaluationSet("coco", str(path), "oks", tuple(units), COCO17, notes=notes)
+    numbers = tuple(sorted(categories))
+    return EvaluationSet("coco", str(path), "oks", tuple(units), COCO17, notes=notes, categories=numbers)
 
 
 def _person_categories(data: Mapping[str, Any], path: Path) -> set[int]:

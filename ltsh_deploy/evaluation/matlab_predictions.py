@@ -69,12 +69,15 @@ def _points(poses: Poses, person: int) -> npt.NDArray[Any]:
     return points
 
 
-def read_matlab(path: Path, unit_ids: Sequence[str]) -> StoredPredictions:
+def read_matlab(path: Path, units: Sequence[tuple[str, str]]) -> StoredPredictions:
     """Read predictions of MPII's joints.
+
+    Other programs name an entry after its picture, of which there may be several units, or not at all. Such entries
+    are those of the units in order.
 
     Args:
         path: of the file.
-        unit_ids: of the units in their order: whose the entries are where they do not say it themselves.
+        units: in their order, each one's id and the name of its picture.
 
     Raises:
         MissingPartError: without scipy.
@@ -86,13 +89,13 @@ def read_matlab(path: Path, unit_ids: Sequence[str]) -> StoredPredictions:
     entries = _records(variables["pred"])
     notes: Counter[str] = Counter()
     names = [_name(entry) for entry in entries]
-    if not all(names):
-        if len(entries) not in (0, len(unit_ids)):
+    if not all(names) or (len(set(names)) < len(names) and names == [picture for _, picture in units]):
+        if len(entries) not in (0, len(units)):
             raise InputError(
-                f"{path}: has {len(entries)} entries, the data set {len(unit_ids)} units",
+                f"{path}: has {len(entries)} entries, the data set {len(units)} units",
                 "Without names in pred.image.name, there must be one entry a unit, in the order of the data set.",
             )
-        names = list(unit_ids[: len(entries)])
+        names = [unit for unit, _ in units[: len(entries)]]
     found: dict[str, Poses] = {}
     for n, (name, entry) in enumerate(zip(names, entries, strict=True), start=1):
         where = f"{path}: pred({n})"

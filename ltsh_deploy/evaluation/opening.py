@@ -91,9 +91,9 @@ def read_predictions(path: str | Path, data: EvaluationSet) -> StoredPredictions
         MissingPartError: for a ``.mat`` without scipy.
     """
     path = Path(path).expanduser()
-    if path.suffix.lower() == ".mat":
-        return read_matlab(path, [unit.id for unit in data])
-    if path.is_file() and not path.stat().st_size:
+    if path.suffix.lower() == ".mat" and (not path.is_file() or path.stat().st_size):
+        return read_matlab(path, [(unit.id, unit.image_name) for unit in data])
+    if path.is_file() and not path.read_bytes().strip():
         return StoredPredictions(str(path), data.skeleton, {}, {"files without anything in them": 1})
     content = read_json(path)
     if content in ([], {}):
@@ -104,5 +104,5 @@ def read_predictions(path: str | Path, data: EvaluationSet) -> StoredPredictions
                 f"{path}: holds COCO results (a list), which do not fit a data set of kind {data.kind}",
                 'The form is {"images": [{"id": ..., "people": [...]}]}: see docs/evaluation.md.',
             )
-        return from_coco_results(content, str(path))
+        return from_coco_results(content, str(path), data.categories)
     return from_neutral(content, data.skeleton, str(path))

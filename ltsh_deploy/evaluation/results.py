@@ -50,8 +50,10 @@ def write_results(folder: Path, evaluation: Evaluation) -> None:
     about = {"predictions_of": evaluation.source, "data_set": evaluation.data.kind}
     write_neutral(predictions, evaluation.predictions, about)
     for path in own:
-        writer = write_matlab if path.suffix == ".mat" else write_coco_results
-        writer(path, evaluation.predictions)
+        if path.suffix == ".mat":
+            write_matlab(path, evaluation.predictions)
+        else:
+            write_coco_results(path, evaluation.predictions, evaluation.data.categories[0])
 
 
 def as_text(evaluation: Evaluation) -> str:

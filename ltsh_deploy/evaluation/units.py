@@ -148,6 +148,7 @@ class EvaluationSet:
         skeleton: of all units.
         labels: [J] what results call the skeleton's joints.
         notes: what was left out or is odd, to the number of times.
+        categories: the numbers by which COCO's files know people.
 
     Raises:
         InputError: when there is no unit, or two have one id, or one has another skeleton.
@@ -160,6 +161,7 @@ class EvaluationSet:
     skeleton: Skeleton
     labels: tuple[str, ...] = ()
     notes: Mapping[str, int] = field(default_factory=dict)
+    categories: tuple[int, ...] = (1,)
 
     def __post_init__(self) -> None:
         if not self.labels:
