@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,12 @@ MAY_SKIP = (
     "there is no /dev/full here",
     "needs a C compiler for a stand-in driver",
 )
+
+
+def pytest_configure() -> None:
+    """Heed Ctrl-C, which a shell's background jobs ignore, they and the processes that tests start and interrupt."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="module")
