@@ -86,7 +86,16 @@ def test_any_maps_make_the_same_people_as_by_numpy(
         if kind == "levels":
             heatmaps, pafs = (np.round(maps * 3).astype(np.float32) / np.float32(4) for maps in (heatmaps, pafs))
         fields = Fields(heatmaps, pafs, 8)
-    assert_same_poses(by("compiled", fields, skeleton, config), by("numpy", fields, skeleton, config))
+    assert_same_poses(*(in_order(by(decoder, fields, skeleton, config)) for decoder in ("compiled", "numpy")))
+
+
+def in_order(poses: Poses) -> Poses:
+    """By where people are: of two with one score, the last bit of a logarithm may say who comes first."""
+    # Peaks serve one person each, so people who share a joint's kind differ in where it is.
+    places = np.round(np.where(poses.present[:, :, None], poses.xy, -1e6), 4).reshape(
+        len(poses), 2 * poses.skeleton.num_joints
+    )
+    return poses.select(np.lexsort(places.T))
 
 
 def test_a_skeleton_of_very_many_joints_is_assembled() -> None:

@@ -57,7 +57,10 @@ def watched_train(self, *arguments):
 
 CropMaker.__call__, loop.Run.train = watched_make, watched_train
 exec(os.environ.get("FIRST", "") if os.environ.get("RANK") == "0" else os.environ.get("OTHER", ""))
-sys.exit(main(sys.argv[1:]))
+code = main(sys.argv[1:])
+sys.stderr.flush()
+# On a busy machine, gloo's threads now and then abort a Python that ends in the usual way, after all is done.
+os._exit(code)
 """
 
 TEACHER = {
