@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -63,6 +64,14 @@ def test_ambient_light_shows_the_albedo() -> None:
     found = shown([card((-1, 1), 0.0, (0.0, 2.0), materials=material((0.2, 0.4, 0.8)))], around=0.8)
     expected = np.rint(to_srgb(np.array([0.16, 0.32, 0.64])))
     assert np.abs(found.image[30, 40] - expected).max() <= 1
+
+
+def test_contrast_brightens_what_is_bright_and_darkens_what_is_dark_about_middle_grey() -> None:
+    steep = replace(light(around=1.0), contrast=1.3)
+    for albedo in (0.05, 0.18, 0.5):
+        wall = card((-1, 1), 0.0, (0.0, 2.0), materials=material((albedo, albedo, albedo)))
+        value = render([wall], CAMERA, GREY, steep, NO_TEXTURES).image[30, 40, 0]
+        assert LINEAR[value] == pytest.approx(0.18 * (albedo / 0.18) ** 1.3, rel=0.03)
 
 
 @pytest.mark.parametrize("angle", [0, 45, 80])

@@ -39,7 +39,8 @@ def light_from_background(background: Image, camera: Camera, rng: np.random.Gene
     What is bright on the left, right, top or bottom of the photograph shines from there (for its middle tells nothing
     about what is behind the camera, order 1 of spherical harmonics is all that is asked for). The rest is drawn: how
     much of the light comes straight from a key light and how much from all around, the key light's height (20 to 80
-    degrees) and its colour; its compass direction is drawn too, the photograph's brighter side more often than not.
+    degrees) and its colour; its compass direction is drawn too, the photograph's brighter side more often than not;
+    and the contrast.
 
     Args:
         background: [H, W, 3] uint8 RGB, at least 1 x 1.
@@ -54,7 +55,7 @@ def light_from_background(background: Image, camera: Camera, rng: np.random.Gene
     rightward = (shown[:, 5:].mean(axis=(0, 1)) - shown[:, :3].mean(axis=(0, 1))) / 2
     # Photographs are exposed for their middle tones, people in them often brighter than the mean; colours of walls and
     # grass tint what they light only in part.
-    total = mean * rng.uniform(1.0, 2.0) / _MEAN_ALBEDO
+    total = mean * rng.uniform(1.3, 2.7) / _MEAN_ALBEDO
     total = 0.55 * total + 0.45 * total.mean()
 
     share = rng.uniform(0.1, 0.85)
@@ -77,7 +78,9 @@ def light_from_background(background: Image, camera: Camera, rng: np.random.Gene
     slope = np.sqrt((ambient[1:] ** 2).sum(axis=0))
     ambient[1:] *= np.minimum(1, 0.9 * ambient[0] / np.maximum(slope, 1e-9))
     key = 1.5 * total * share * warmth / warmth.mean()
-    return Light(ambient.astype(np.float32), direction.astype(np.float32), key.astype(np.float32))
+    # Cameras show more contrast than there is, and the photograph has been through one.
+    contrast = float(rng.uniform(1.1, 1.4))
+    return Light(ambient.astype(np.float32), direction.astype(np.float32), key.astype(np.float32), contrast)
 
 
 def open_ground(background: Image) -> Floats:

@@ -83,6 +83,7 @@ def render(
             light.ambient.astype(np.float64),
             light.key_direction.astype(np.float64),
             light.key_colour.astype(np.float64),
+            float(light.contrast),
         )
         shade_pixels(face_ids, inverse_depth, placed, mesh, view, shadows, occlusion, textures, buffers)
         taken = open_ground(background) if ground is None else ground

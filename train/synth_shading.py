@@ -22,6 +22,9 @@ __all__ = ["Buffers", "Mesh", "View", "shade_pixels"]
 Array = npt.NDArray[Any]
 Triple = tuple[float, float, float]
 
+# Linear light that contrast leaves as it is.
+_MIDDLE_GREY = 0.18
+
 
 class Mesh(NamedTuple):
     """All figures as one mesh; the arrays of :class:`~ltsh_deploy.train.synth_types.Figure`, one after the other.
@@ -49,6 +52,7 @@ class View(NamedTuple):
         ambient: [4, 3], as in :class:`~ltsh_deploy.train.synth_types.Light`.
         key_direction: [3].
         key_colour: [3].
+        contrast: as in :class:`~ltsh_deploy.train.synth_types.Light`.
     """
 
     centre: Array
@@ -56,6 +60,7 @@ class View(NamedTuple):
     ambient: Array
     key_direction: Array
     key_colour: Array
+    contrast: float
 
 
 class Buffers(NamedTuple):
@@ -207,6 +212,8 @@ def _shade(
             ambient += view.ambient[axis + 1, channel] * bent[axis]
         key = view.key_colour[channel] * reaches
         light = scratch.colour[channel] * (max(ambient, 0.0) * openness + key * diffuse) + key * highlight
+        if view.contrast != 1:
+            light *= (light / _MIDDLE_GREY) ** (view.contrast - 1)
         # Film and sensors bend bright light towards white; it does not stop at a corner.
         scratch.colour[channel] = light if light < 0.7 else 1 - 0.3 * math.exp((0.7 - light) / 0.3)
 

@@ -233,8 +233,7 @@ class Camera:
     """A pinhole camera with square pixels.
 
     Attributes:
-        rotation: [3, 3] from world to camera coordinates.
-        centre: [3] where it stands.
+        rotation, centre: [3, 3] from world to camera coordinates; [3] where it stands.
         focal: focal length in pixels.
         principal: (x, y) the pixel that the optical axis meets.
         size: (width, height) in pixels.
@@ -272,13 +271,14 @@ class Light:
 
     Attributes:
         ambient: [4, 3] spherical harmonics of order 0 and 1 in world coordinates, by colour.
-        key_direction: [3] of unit length, towards the key light (the sun, a lamp).
-        key_colour: [3] its strength.
+        key_direction, key_colour: [3] of unit length, towards the key light (the sun, a lamp); [3] its strength.
+        contrast: the power of the light, about middle grey, that the camera's curve shows; 1 for light as it is.
     """
 
     ambient: Floats
     key_direction: Floats
     key_colour: Floats
+    contrast: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
