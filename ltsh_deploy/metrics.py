@@ -2,7 +2,7 @@
 
 Multi-person average precision as MPII's benchmark has it (:mod:`~ltsh_deploy.metrics_matching`,
 :mod:`~ltsh_deploy.metrics_ap`), PCKh and PCK of single people (:mod:`~ltsh_deploy.metrics_pck`), and COCO's average
-precision (:mod:`~ltsh_deploy.metrics_oks`).
+precision (:mod:`~ltsh_deploy.metrics_oks`, :mod:`~ltsh_deploy.metrics_oks_ap`).
 
 A unit is what is evaluated by itself: on MPII one group of people, elsewhere one picture. The metrics filter nothing,
 and every joint they are given takes part: the caller leaves out what is no joint of the benchmark, on MPII pelvis and
@@ -39,15 +39,8 @@ from ltsh_deploy.metrics_matching import (
     UnitMatches,
     multi_person_matches,
 )
-from ltsh_deploy.metrics_oks import (
-    OksAp,
-    OksMatches,
-    OksPrediction,
-    OksTruth,
-    oks_ap,
-    oks_matches,
-    oks_matrix,
-)
+from ltsh_deploy.metrics_oks import OksMatches, OksPrediction, OksTruth, oks_matches, oks_matrix
+from ltsh_deploy.metrics_oks_ap import OksAp, oks_ap, oks_ap_draws
 from ltsh_deploy.metrics_pck import (
     PCK_THRESHOLD,
     PCKH_THRESHOLDS,
@@ -86,6 +79,7 @@ __all__ = [
     "multi_person_ap_draws",
     "multi_person_matches",
     "oks_ap",
+    "oks_ap_draws",
     "oks_matches",
     "oks_matrix",
     "pck",

@@ -20,9 +20,11 @@ def head_sizes(boxes: FloatArray, scales: FloatArray) -> FloatArray:
         scales: [G] person height / 200 pixels; NaN where unknown.
     """
     boxes, scales = np.asarray(boxes, np.float64), np.asarray(scales, np.float64)
-    sides = boxes[:, 2:] - boxes[:, :2]
-    sizes = 0.6 * np.sqrt(np.square(sides).sum(axis=1))
-    return np.where(np.isnan(sizes), 25 * scales, sizes)
+    # Numbers at the end of the range become infinite; readers refuse those by name.
+    with np.errstate(over="ignore", invalid="ignore"):
+        sides = boxes[:, 2:] - boxes[:, :2]
+        sizes = 0.6 * np.sqrt(np.square(sides).sum(axis=1))
+        return np.where(np.isnan(boxes).any(axis=1), 25 * scales, sizes)
 
 
 def relative_distances(found: FloatArray, truth: FloatArray, sizes: FloatArray) -> FloatArray:

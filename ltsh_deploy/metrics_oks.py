@@ -1,4 +1,4 @@
-"""COCO's keypoint average precision, by object keypoint similarity (OKS): the numbers of pycocotools.
+"""Who is found by whom in one picture, by COCO's object keypoint similarity (OKS), as pycocotools matches people.
 
 ====== =====================================================================
 G      people who are labelled in a picture
@@ -23,11 +23,10 @@ __all__ = [
     "AREA_RANGES",
     "MAX_DETECTIONS",
     "OKS_THRESHOLDS",
-    "OksAp",
+    "TINY",
     "OksMatches",
     "OksPrediction",
     "OksTruth",
-    "oks_ap",
     "oks_matches",
     "oks_matrix",
 ]
@@ -38,9 +37,8 @@ OKS_THRESHOLDS = tuple(np.linspace(0.5, 0.95, 10).tolist())
 #: Name to the smallest and the largest area in square pixels, both included.
 AREA_RANGES = {"all": (0.0, 1e10), "medium": (32.0**2, 96.0**2), "large": (96.0**2, 1e10)}
 
-_RECALLS = np.linspace(0, 1, 101)
-# The smallest number that pycocotools adds to what it divides by.
-_TINY = np.spacing(1.0)
+#: The smallest number that pycocotools adds to what it divides by.
+TINY = np.spacing(1.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +84,8 @@ class OksPrediction:
         joints: [P, K, 2] pixels. A joint that is not predicted (NaN) is taken for one at (0, 0), as it is written in
             COCO's results files.
         scores: [P] of the people, by which they are ranked.
+        areas: [P] square pixels of each person, as a results file with boxes tells them; None for those of the boxes
+            about the joints.
 
     Raises:
         ValueError: when the shapes do not fit.
@@ -94,10 +94,15 @@ class OksPrediction:
 
     joints: FloatArray
     scores: FloatArray
+    areas: FloatArray | None = None
 
     def __post_init__(self) -> None:
         for name in ("joints", "scores"):
             object.__setattr__(self, name, np.asarray(getattr(self, name), np.float64))
+        if self.areas is not None:
+            object.__setattr__(self, "areas", np.asarray(self.areas, np.float64))
+            if self.areas.shape != self.scores.shape:
+                raise ValueError(f"a prediction needs areas [P], got {self.areas.shape}")
         if self.joints.ndim != 3 or self.joints.shape[2] != 2 or self.scores.shape != self.joints.shape[:1]:
             shapes = self.joints.shape, self.scores.shape
             raise ValueError(f"a prediction needs joints [P, K, 2] and scores [P], got {shapes}")
@@ -125,35 +130,6 @@ class OksMatches:
     hits: BoolArray
     counted: BoolArray
     n_gt: FloatArray
-
-
-@dataclass(frozen=True, eq=False)
-class OksAp:
-    """COCO's figures, in 0..1 as pycocotools prints them; NaN where it prints -1: nobody of that area is labelled.
-
-    Attributes:
-        precision: [A, T, 101] at recalls 0:0.01:1.
-        recall: [A, T] the highest.
-    """
-
-    precision: FloatArray
-    recall: FloatArray
-
-    @property
-    def ap_per_threshold(self) -> FloatArray:
-        """[T] average precision over all areas."""
-        return np.asarray(self.precision[0].mean(axis=1))
-
-    @property
-    def stats(self) -> dict[str, float]:
-        """AP, AP50, AP75, APm, APl, AR, AR50, AR75, ARm, ARl: pycocotools' ten numbers in its order."""
-        half, three_quarters = 0, 5
-        found = {}
-        for name, values in (("AP", self.precision.mean(axis=2)), ("AR", self.recall)):
-            found[name] = values[0].mean()
-            found[f"{name}50"], found[f"{name}75"] = values[0, half], values[0, three_quarters]
-            found[f"{name}m"], found[f"{name}l"] = values[1].mean(), values[2].mean()
-        return {name: float(value) for name, value in found.items()}
 
 
 def oks_matrix(truth: OksTruth, prediction: OksPrediction, sigmas: Sequence[float]) -> FloatArray:
@@ -186,7 +162,7 @@ def oks_matrix(truth: OksTruth, prediction: OksPrediction, sigmas: Sequence[floa
             scales = variances
         # In pycocotools' order of operations, so that not even the last digit differs.
         with np.errstate(over="ignore"):
-            error = (np.square(offsets[..., 0]) + np.square(offsets[..., 1])) / scales / (area + _TINY) / 2
+            error = (np.square(offsets[..., 0]) + np.square(offsets[..., 1])) / scales / (area + TINY) / 2
         oks[:, g] = np.exp(-error).sum(axis=1) / error.shape[1]
     return oks
 
@@ -196,13 +172,14 @@ def oks_matches(truth: OksTruth, prediction: OksPrediction, sigmas: Sequence[flo
 
     In the order of their scores, each prediction takes the most similar person (the last of equals) of those whom none
     took before; who need not be found is taken only where nobody else is left. Predictions that match nobody do not
-    count where their own area, that of their joints' box, is out of range.
+    count where their own area is out of range.
 
     Raises:
         ValueError: see :func:`oks_matrix`.
     """
     order = np.argsort(-prediction.scores, kind="stable")[:MAX_DETECTIONS]
-    chosen = OksPrediction(prediction.joints[order], prediction.scores[order])
+    areas = None if prediction.areas is None else prediction.areas[order]
+    chosen = OksPrediction(prediction.joints[order], prediction.scores[order], areas)
     oks = oks_matrix(truth, chosen, sigmas)
     ranges, thresholds = np.array(list(AREA_RANGES.values())), np.array(OKS_THRESHOLDS)
     ignored = truth.ignored | truth.crowds | ~_within(truth.areas, ranges)
@@ -232,32 +209,8 @@ def _within(areas: FloatArray, ranges: FloatArray) -> BoolArray:
 
 
 def _areas(prediction: OksPrediction) -> FloatArray:
-    """[P] square pixels of the box about all joints, as pycocotools gives results that have none."""
+    """[P] square pixels as they were told; else of the box about all joints, as pycocotools gives results without."""
+    if prediction.areas is not None:
+        return prediction.areas
     with np.errstate(over="ignore"):
         return np.asarray(np.ptp(prediction.written, axis=1).prod(axis=1))
-
-
-def oks_ap(matches: Sequence[OksMatches]) -> OksAp:
-    """COCO's average precision and recall of pictures, in their order of image ids for the very digits of pycocotools.
-
-    Raises:
-        InputError: when there is no picture.
-    """
-    if not matches:
-        raise InputError("there is no picture to evaluate")
-    order = np.argsort(-np.concatenate([m.scores for m in matches]), kind="stable")
-    hits = np.concatenate([m.hits for m in matches], axis=2)[..., order]
-    counted = np.concatenate([m.counted for m in matches], axis=2)[..., order]
-    n_gt = np.sum([m.n_gt for m in matches], axis=0)
-    precision = np.full((*hits.shape[:2], len(_RECALLS)), np.nan)
-    recall = np.full(hits.shape[:2], np.nan)
-    for a in np.flatnonzero(n_gt):
-        found = np.cumsum(hits[a], axis=1, dtype=np.float64)
-        seen = np.cumsum(counted[a], axis=1, dtype=np.float64)
-        # An envelope of 0 at the end stands for the recalls that are not reached.
-        curves = np.pad(np.maximum.accumulate((found / (seen + _TINY))[:, ::-1], axis=1)[:, ::-1], ((0, 0), (0, 1)))
-        for t in range(len(found)):
-            reached = found[t] / n_gt[a]
-            precision[a, t] = curves[t, np.searchsorted(reached, _RECALLS, side="left")]
-            recall[a, t] = reached[-1] if len(reached) else 0.0
-    return OksAp(precision, recall)

@@ -128,8 +128,9 @@ def torso_lengths(joints: FloatArray, names: Sequence[str]) -> FloatArray:
     if not set(_TORSO) <= set(names):
         return np.full(len(joints), np.nan)
     hip, shoulder = (joints[:, list(names).index(name)] for name in _TORSO)
-    lengths = np.sqrt(np.square(hip - shoulder).sum(axis=1))
-    return np.where(lengths > 0, lengths, np.nan)
+    with np.errstate(over="ignore", invalid="ignore"):
+        lengths = np.sqrt(np.square(hip - shoulder).sum(axis=1))
+    return np.where((lengths > 0) & np.isfinite(lengths), lengths, np.nan)
 
 
 def choose_person(poses: Poses, place: FloatArray, size: tuple[float, float]) -> FloatArray | None:
@@ -147,9 +148,10 @@ def choose_person(poses: Poses, place: FloatArray, size: tuple[float, float]) ->
     if not len(poses):
         return None
     low, high = np.nanmin(poses.xy, axis=1), np.nanmax(poses.xy, axis=1)
-    offset = (low + high) / 2 - place
-    distance = np.hypot(offset[:, 0], offset[:, 1]) / (_NEAR * min(size))
-    claims = poses.joint_scores.sum(axis=1) * np.exp(-np.square(distance) / 2)
+    offset = low / 2 + high / 2 - place
+    with np.errstate(over="ignore"):
+        distance = np.hypot(offset[:, 0], offset[:, 1]) / (_NEAR * min(size))
+        claims = poses.joint_scores.sum(axis=1) * np.exp(-np.square(distance) / 2)
     return np.asarray(poses.xy[int(claims.argmax())], np.float64)
 
 

@@ -121,22 +121,28 @@ def cells(values: Sequence[Any]) -> npt.NDArray[Any]:
 
 
 def mpii_files(
-    folder: Path, pictures: Sequence[Sequence[npt.NDArray[np.float64]]], groups: Sequence[Sequence[Sequence[int]]]
+    folder: Path,
+    pictures: Sequence[Sequence[npt.NDArray[np.float64]]],
+    groups: Sequence[Sequence[Sequence[int]]],
+    scales: Sequence[float] = (),
 ) -> tuple[Path, Path]:
-    """MPII's annotation file of training pictures ``0.png`` and so on, and its file of groups (1-based)."""
+    """MPII's annotation file of training pictures ``0.png`` and so on, and its file of groups (1-based).
+
+    Of a picture's people, the first have these scales, and all others 1.
+    """
     from scipy.io import savemat
 
     images = []
     for number, people in enumerate(pictures):
         rects = [
             {
-                "x1": 0.0, "y1": 0.0, "x2": 30.0, "y2": 40.0, "scale": 1.0,
+                "x1": 0.0, "y1": 0.0, "x2": 30.0, "y2": 40.0, "scale": scale,
                 "objpos": structs([{"x": joints[6, 0], "y": joints[6, 1]}]),
                 "annopoints": structs([{"point": structs([
                     {"x": x, "y": y, "id": float(j), "is_visible": 1} for j, (x, y, _) in enumerate(joints.tolist())
                 ])}]),
             }
-            for joints in people
+            for joints, scale in zip(people, [*scales, *[1.0] * len(people)], strict=False)
         ]  # fmt: skip
         images.append(
             {

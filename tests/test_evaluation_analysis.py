@@ -407,3 +407,25 @@ def test_everybody_is_in_one_bin(shares: list[float]) -> None:
     values = [np.array((shares + shares)[: len(own)]) for own in there]
     found = break_down("visible_joints", values, there, (0.0, 0.2, 0.4, 0.6, 0.8, 1.0), [measure], draws=2)
     assert sum(own.people for own in found.bins) == 10
+
+
+def test_a_recall_that_is_reached_exactly_is_reached() -> None:
+    one = np.zeros((1, 3, 2))
+    found = multi_person_matches(MultiPersonTruth(one, np.ones(1)), MultiPersonPrediction(one, np.ones((1, 3))))
+    nobody = MultiPersonPrediction(np.zeros((0, 3, 2)), np.zeros((0, 3)))
+    missed = multi_person_matches(MultiPersonTruth(one, np.ones(1)), nobody)
+    for right in range(1, 100):
+        measure = ApMeasure((found,) * right + (missed,) * (100 - right), ("mAP", "a", "b", "c"))
+        assert measure.curves()[0].precisions.tolist() == [1.0] * (right + 1) + [0.0] * (100 - right)
+
+
+@pytest.mark.parametrize("measure", [ap_measure(count=1), rate_measure(pooled=True), oks_measure(count=1)])
+def test_one_unit_tells_no_interval(measure: Measure) -> None:
+    alone = measure.of_people([np.array([True])] + [np.array([False])] * 2) if len(measure) > 1 else measure
+    assert alone is not None
+    assert len(alone) == 1
+    interval = value_interval(alone, draws=20)
+    assert np.isfinite(interval.value)
+    assert np.isnan([interval.low, interval.high]).all()
+    comparison = compare(alone, alone, draws=20)
+    assert all(np.isnan([d.change.low, d.change.high, d.p_value]).all() for d in comparison.differences)

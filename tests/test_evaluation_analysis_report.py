@@ -19,6 +19,7 @@ import pytest
 
 from ltsh_deploy.errors import OutputError, UsageError
 from ltsh_deploy.evaluation.comparison import Interval
+from ltsh_deploy.evaluation.error_kinds import KINDS
 from ltsh_deploy.evaluation.evaluation import Evaluation, evaluate_predictions
 from ltsh_deploy.evaluation.judging import judge
 from ltsh_deploy.evaluation.page import page
@@ -482,3 +483,51 @@ def test_where_nothing_is_labelled_nothing_is_measured() -> None:
     assert report.to_json()["models"][0]["figures"]["mAP"] is None
     assert report.people == 0
     tags(page(report))
+
+
+def coco_of_one(similarity: float) -> tuple[EvaluationSet, Evaluation]:
+    """One person, each of whose joints is found at a place of this similarity."""
+    data = make_set("oks", count=1)
+    unit = data.units[0]
+    distances = np.sqrt(-2 * np.log(similarity) * 9000.0) * 2 * np.array(COCO17.sigmas)
+    xy = unit.joints[:, :, :2] + np.stack([distances, np.zeros(17)], axis=1)
+    scores = np.where(np.isfinite(xy).all(axis=2), 0.5, 0.0)
+    found = {unit.id: Poses(COCO17, xy, scores, np.ones(1))}
+    return data, evaluate_predictions(data, StoredPredictions("x", COCO17, found))
+
+
+@pytest.mark.parametrize(
+    ("similarity", "kind"),
+    [(0.86, "found"), (0.84, "jitter"), (0.53, "jitter"), (0.15, "background"), (0.08, "missed")],
+)
+def test_joints_of_coco_are_judged_by_their_similarity(similarity: float, kind: str) -> None:
+    data, evaluation = coco_of_one(similarity)
+    unit = data.units[0]
+    # Two joints that are far from all others are labelled.
+    keep = [COCO17.joints.index(name) for name in ("left_wrist", "left_ankle")]
+    joints = np.full_like(unit.joints, [np.nan, np.nan, 0])
+    joints[:, keep] = unit.joints[:, keep]
+    data = replace(data, units=(replace(unit, joints=joints),))
+    report = analyse([replace(evaluation, data=data)], draws=2, worst=0)
+    kinds = dict(zip(KINDS, report.models[0].kinds.sum(axis=1).tolist(), strict=True))
+    assert kinds[kind] == 2
+    assert sum(kinds.values()) == 2
+
+
+def test_bins_of_one_unit_have_no_interval() -> None:
+    text = page(analyse([evaluated(make_set("ap", count=3))], draws=10, worst=0))
+    assert "(n/a)" in text
+    assert "nan" not in text.lower()
+    assert "1 / 1" in text
+    both = [evaluated(make_set("ap", count=1), seed=seed, source=f"{seed}.onnx") for seed in (1, 2)]
+    tags(page(analyse(both, draws=10, worst=0)))
+    assert "nan" not in page(analyse(both, draws=10, worst=0)).lower()
+
+
+def test_labels_at_the_end_of_the_numbers_are_drawn(tmp_path: Path) -> None:
+    data = make_set("ap", count=1)
+    joints = data.units[0].joints.copy()
+    joints[:, ::2, :2], joints[:, 1::2, :2] = 1e308, -1e308
+    data = replace(data, units=(replace(data.units[0], joints=joints, image=None, size=None),))
+    with np.errstate(all="raise", under="ignore"):
+        tags(write_report(tmp_path, [evaluated(data)], draws=5).read_text(encoding="utf-8"))

@@ -16,7 +16,7 @@ from ltsh_deploy.errors import InputError, SkeletonError
 from ltsh_deploy.evaluation.coco_results import from_coco_results, write_coco_results
 from ltsh_deploy.evaluation.evaluation import Evaluation, evaluate_predictions
 from ltsh_deploy.evaluation.groups import filter_group
-from ltsh_deploy.evaluation.matching import submit
+from ltsh_deploy.evaluation.matching import single_people, submit
 from ltsh_deploy.evaluation.matlab_predictions import read_matlab, write_matlab
 from ltsh_deploy.evaluation.neutral_predictions import from_neutral, write_neutral
 from ltsh_deploy.evaluation.opening import open_evaluation_set, read_predictions
@@ -24,6 +24,7 @@ from ltsh_deploy.evaluation.predictions import StoredPredictions, UnitPrediction
 from ltsh_deploy.evaluation.units import Unit
 from ltsh_deploy.poses import Poses
 from ltsh_deploy.skeletons import COCO17, LTSH15, MPII16, Skeleton
+from tests.dataset_files import labels, picture, shard
 from tests.evaluation_data import arm_set, mpii_files, neutral, predicted, standing, structs, write_json
 
 scipy_io = pytest.importorskip("scipy.io")
@@ -340,3 +341,66 @@ def test_files_for_coco_have_the_figures_of_pycocotools(shared: Path, tmp_path: 
         official.accumulate()
         official.summarize()
         assert official.stats[0] == pytest.approx(expected["AP"], abs=1e-9)
+
+
+def test_nobody_is_in_no_group() -> None:
+    nobody = Poses(MPII16, np.full((1, 16, 2), np.nan), np.zeros((1, 16)), np.ones(1))
+    assert len(filter_group(nobody, group_of((-10, -10, 10, 10), 1.0))) == 0
+
+
+def test_joints_of_pelvis_and_thorax_alone_are_none_of_the_benchmark(labelled: Path) -> None:
+    content = {"joint_names": ["pelvis", "thorax"], "images": [{"id": "p0", "people": []}]}
+    with pytest.raises(SkeletonError, match=r"pelvis, thorax.* are none that conformance is measured by"):
+        evaluate(labelled, content)
+    middle = Skeleton("middle", ("pelvis", "thorax"), ((0, 1),), (), (0.1, 0.1))
+    data = open_evaluation_set("conformance", labelled)
+    with pytest.raises(SkeletonError, match="are none that"):
+        submit(data, [UnitPredictions(unit.id, Poses.empty(middle)) for unit in data])
+
+
+def test_the_one_who_is_meant_is_near_by_the_persons_scale(tmp_path: Path) -> None:
+    joints = standing(100)[:, :2]
+    entry = {"image": "a.png", "joints": joints.tolist(), "joints_vis": [1] * 16, "center": [100, 100], "scale": 1.0}
+    data = open_evaluation_set("mpii-json", write_json(tmp_path / "a.json", [entry]))
+    place = np.array([100.0, 100.0])
+
+    def chosen(first: float, second: float) -> float:
+        """How far to the right of the place the chosen one is, of two, the second of whom is twice as sure."""
+        xy = np.tile((place + np.array([[first, 0], [second, 0]]))[:, None], (1, 16, 1))
+        scores = np.stack([np.full(16, 0.4), np.full(16, 0.8)])
+        submitted = submit(data, [UnitPredictions("a.png", Poses(MPII16, xy, scores, np.ones(2)))])
+        return float(single_people(data, submitted).found[0, 0, 0] - place[0])
+
+    # The person is 200 pixels tall; 20 pixels further away is hardly less near, and 110 are much.
+    assert chosen(40, 60) == 60
+    assert chosen(40, 150) == 40
+
+
+def test_people_without_a_known_head_are_told(tmp_path: Path) -> None:
+    content = neutral([standing(100), standing(300), standing(500)])
+    people = content["images"][0]["people"]
+    people[0] |= {"head_box": None, "scale": None}
+    people[1] |= {"head_box": [5, 5, 5, 5]}
+    data = open_evaluation_set("conformance", write_json(tmp_path / "g.json", content))
+    path = write_json(tmp_path / "p.json", predicted([standing(100), standing(300), standing(500)]))
+    evaluation = evaluate_predictions(data, read_predictions(path, data))
+    assert any(note.startswith("2 people whose head size is unknown or zero") for note in evaluation.notes)
+    assert evaluation.scores.values["people_without_head_size"] == 2
+    assert evaluation.scores.values["n_tp"]["head_top"] == 1
+
+
+def test_who_is_found_where_labels_are_not_complete_is_no_mistake(tmp_path: Path) -> None:
+    people = [{"joints": standing(60).tolist(), "centre": [60, 110], "scale": 0.9}]
+    content = predicted([standing(60), standing(140)])
+    content["images"][0]["id"] = "val-0/a"
+    path = write_json(tmp_path / "p.json", content)
+    found = []
+    for number, box in enumerate(([0, 0, 1, 1], [100, 0, 199, 219], [100, 0, 199, 60], [0, 0, 199, 219])):
+        described = labels(skeleton="mpii16", people=people, ignore_boxes=[box])
+        (tmp_path / str(number)).mkdir()
+        shard(tmp_path / str(number) / "val-0.tar", a__png=picture(), a__json=described)
+        data = open_evaluation_set("shards", tmp_path / str(number))
+        values = evaluate_predictions(data, read_predictions(path, data)).scores.values
+        found.append((sum(values["n_det"].values()), sum(values["n_tp"].values())))
+    # Fewer than half of the joints in such a box excuse nobody, and whoever is matched counts in any case.
+    assert found == [(28, 14), (14, 14), (28, 14), (14, 14)]

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
-from ltsh_deploy.errors import InputError, SkeletonError, UsageError
+from ltsh_deploy.decode_config import DecodeConfig
+from ltsh_deploy.descriptions import ModelDescription
+from ltsh_deploy.errors import DeviceError, InputError, SkeletonError, UsageError
 from ltsh_deploy.estimator import PoseEstimator
 from ltsh_deploy.evaluation.evaluation import evaluate_model
 from ltsh_deploy.evaluation.opening import open_evaluation_set
@@ -210,3 +215,93 @@ def test_a_damaged_file_is_not_built_upon(model: Path, data: EvaluationSet, tmp_
         with pytest.raises((InputError, UsageError), match=message) as error:
             evaluate_model(model, data, keep=keep, device="cpu")
         assert "--restart" in error.value.remedy
+
+
+def altered(model: Path, path: Path, sigmas: tuple[float, ...] = (0.1,) * 3) -> Path:
+    """The same network in a file of other bytes, described as if its joints had these constants."""
+    network = onnx.load(model)
+    network.producer_name = "somebody else"
+    told = {entry.key: entry.value for entry in network.metadata_props}
+    description = ModelDescription.from_metadata(told, "the model")
+    changed = description.model_copy(update={"skeleton": replace(description.skeleton, sigmas=sigmas)})
+    onnx.helper.set_model_props(network, changed.to_metadata())
+    path.write_bytes(network.SerializeToString())
+    return path
+
+
+def with_scales(data: EvaluationSet, scale: float) -> EvaluationSet:
+    return replace(data, units=tuple(replace(u, mean_scale=scale) for u in data))
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"model": "same"}, "model"),
+        ({"decode": DecodeConfig(peak_threshold=0.3)}, "decoder"),
+        ({"protocol": Protocol(size=(320, 240))}, "protocol"),
+        ({"protocol": Protocol(scales=(1.0, 2.0))}, "protocol"),
+    ],
+)
+def test_each_setting_by_itself_forbids_to_go_on(
+    model: Path, data: EvaluationSet, tmp_path: Path, change: dict[str, Any], told: str
+) -> None:
+    own: dict[str, Any] = {"model": model, "data": data, "keep": tmp_path / "p", "device": "cpu"}
+    evaluate_model(**own)
+    if "model" in change:
+        change = {"model": altered(model, tmp_path / "same.onnx")}
+    with pytest.raises(UsageError, match=rf"settings: {told}\n"):
+        evaluate_model(**(own | change))
+
+
+def test_estimators_that_are_described_otherwise_do_not_go_on(model: Path, data: EvaluationSet, tmp_path: Path) -> None:
+    # An estimator that is open already is told by its description alone.
+    def look(path: Path) -> None:
+        with PoseEstimator.open(path, device="cpu") as estimator:
+            evaluate_model(estimator, data, keep=tmp_path / "p")
+
+    look(model)
+    look(altered(model, tmp_path / "same.onnx"))
+    other = altered(model, tmp_path / "other.onnx", sigmas=(0.2,) * 3)
+    with pytest.raises(UsageError, match=r"settings: model_description\n"):
+        look(other)
+
+
+def test_the_size_that_people_are_told_to_have_is_a_setting(model: Path, data: EvaluationSet, tmp_path: Path) -> None:
+    own: dict[str, Any] = {"protocol": Protocol("paper", (1.0,)), "keep": tmp_path / "p", "device": "cpu"}
+    evaluate_model(model, data, **own)
+    with pytest.raises(UsageError, match=r"settings: data_set\n"):
+        evaluate_model(model, with_scales(data, 1.5), **own)
+
+
+def test_settings_that_change_nothing_go_on(model: Path, data: EvaluationSet, tmp_path: Path) -> None:
+    keep, counter = tmp_path / "p", Interrupter()
+    evaluate_model(model, data, keep=keep, device="cpu")
+    # The box is the model's own, and nobody's scale is looked at.
+    evaluate_model(model, with_scales(data, 9.0), Protocol(size=(160, 120)), keep=keep, device="cpu", done=counter)
+    assert counter.calls == [0, 5]
+
+
+def test_every_unit_is_on_disk_before_the_next_is_looked_at(model: Path, data: EvaluationSet, tmp_path: Path) -> None:
+    keep, lines = tmp_path / "p", []
+    evaluate_model(
+        model, data, keep=keep, device="cpu", done=lambda _: lines.append(len(keep.read_bytes().splitlines()))
+    )
+    assert lines == [1, 2, 3, 4, 5, 6]
+
+
+def test_what_cannot_go_through_together_goes_one_by_one(
+    model: Path, data: EvaluationSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, sizes = PoseEstimator.run, []
+
+    def small(self: PoseEstimator, views: Any) -> Any:
+        sizes.append(len(views))
+        if len(views) > 1 or views[0].image == 2:
+            raise DeviceError("out of memory")
+        return run(self, views)
+
+    monkeypatch.setattr(PoseEstimator, "run", small)
+    evaluation = evaluate_model(model, data, batch=3, device="cpu")
+    assert sizes == [3, 1, 1, 1, 2, 1, 1]
+    assert list(evaluation.failures) == ["a2.png"]
+    assert [len(p.poses) for p in evaluation.predictions] == [2, 1, 0, 1, 2]

@@ -254,3 +254,27 @@ def test_a_unit_without_a_picture_says_what_to_do() -> None:
         unit.read_image()
     with pytest.raises(InputError, match=r"unit 'u': head_sizes must have the shape \[0\]"):
         Unit("u", MPII16, np.zeros((0, 16, 3)), np.zeros(1), np.zeros(0), np.zeros((0, 2)))
+
+
+def test_a_scale_of_zero_is_unknown(tmp_path: Path) -> None:
+    content = neutral([standing(100), standing(200)])
+    content["images"][0]["people"][0] |= {"scale": 0, "head_box": None}
+    unit = open_evaluation_set("conformance", write_json(tmp_path / "gt.json", content)).units[0]
+    assert np.isnan([unit.scales[0], unit.head_sizes[0]]).all()
+    assert unit.mean_scale == 1
+    annotations, groups = mpii_files(tmp_path, [[standing(100), standing(200)]], [[[1, 2]]], scales=(0.0, 3.0))
+    unit = open_evaluation_set("mpii", annotations, groups=groups).units[0]
+    np.testing.assert_array_equal(unit.scales, [np.nan, 3])
+    assert unit.mean_scale == 3
+
+
+def test_a_head_that_is_too_large_is_refused_by_its_place(tmp_path: Path) -> None:
+    for change in ({"head_box": [-1e308, 0, 1e308, 1]}, {"head_box": None, "scale": 1e308}):
+        content = neutral([], [standing(100), standing(200)])
+        content["images"][1]["people"][1] |= change
+        with pytest.raises(
+            InputError, match=r"gt\.json: images\[1\]: person 1: the head box or the scale is too large"
+        ):
+            open_evaluation_set("conformance", write_json(tmp_path / "gt.json", content))
+    with pytest.raises(InputError, match=r"a\.json: entry 1: person 0: .* too large"):
+        open_evaluation_set("mpii-json", write_json(tmp_path / "a.json", [single(), single(scale=1e308)]))

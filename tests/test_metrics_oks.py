@@ -15,7 +15,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval, Params
 
 from ltsh_deploy.errors import InputError
-from ltsh_deploy.metrics import OksAp, OksPrediction, OksTruth, oks_ap, oks_matches, oks_matrix
+from ltsh_deploy.metrics import OksAp, OksPrediction, OksTruth, oks_ap, oks_ap_draws, oks_matches, oks_matrix
 from ltsh_deploy.skeletons import COCO17
 
 JOINTS = 17
@@ -53,7 +53,9 @@ def truth_of(people: list[Json]) -> OksTruth:
 
 
 def prediction_of(people: list[Json]) -> OksPrediction:
-    return OksPrediction(triples(people)[..., :2], np.array([person["score"] for person in people], np.float64))
+    areas = [person["bbox"][2] * person["bbox"][3] for person in people if "bbox" in person]
+    scores = np.array([person["score"] for person in people], np.float64)
+    return OksPrediction(triples(people)[..., :2], scores, np.array(areas) if areas else None)
 
 
 def ours(ground_truth: Json, results: list[Json], sigmas: Any = COCO17.sigmas) -> OksAp:
@@ -217,3 +219,34 @@ def test_what_cannot_be_measured_is_refused() -> None:
         OksPrediction(np.zeros((2, JOINTS, 2)), np.zeros(1))
     with pytest.raises(ValueError, match="need joints"):
         OksTruth(np.zeros((1, JOINTS, 3)), np.ones(1), np.zeros((1, 4)), np.zeros(1), np.zeros(1))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("boxed", [10.0, 50.0])
+def test_results_with_boxes_have_the_areas_of_these(boxed: float) -> None:
+    ground_truth, results = scene(np.random.default_rng(3), 40)
+    rng = np.random.default_rng(4)
+    boxes = [[0.0, 0.0, boxed, float(rng.choice([10.0, 50.0, 200.0]))] for _ in results]
+    # check() compares every figure with those of pycocotools, which takes the areas from the boxes.
+    with_boxes = check(ground_truth, [entry | {"bbox": box} for entry, box in zip(results, boxes, strict=True)])
+    assert with_boxes.stats["APm"] != check(ground_truth, results).stats["APm"]
+    with pytest.raises(ValueError, match="areas"):
+        OksPrediction(np.zeros((2, JOINTS, 2)), np.zeros(2), np.zeros(3))
+
+
+def test_draws_of_pictures_are_as_if_each_copy_were_one() -> None:
+    rng = np.random.default_rng(9)
+    ground_truth, results = scene(rng, 25)
+    # Of equal scores the copies of one person follow each other, which repeated pictures do not; so all differ.
+    results = [entry | {"score": float(rng.random())} for entry in results]
+    matches = []
+    for image in ground_truth["images"]:
+        people = [each for each in ground_truth["annotations"] if each["image_id"] == image["id"]]
+        found = [each for each in results if each["image_id"] == image["id"]]
+        matches.append(oks_matches(truth_of(people), prediction_of(found), SIGMAS))
+    counts = rng.multinomial(len(matches), np.full(len(matches), 1 / len(matches)), size=5)
+    for drawn, count in zip(oks_ap_draws(matches, counts), counts, strict=True):
+        expected = oks_ap([m for m, n in zip(matches, count.tolist(), strict=True) for _ in range(n)])
+        np.testing.assert_allclose(drawn.precision, expected.precision, atol=1e-12)
+        np.testing.assert_allclose(drawn.recall, expected.recall, atol=1e-12)
+    with pytest.raises(ValueError, match="need counts"):
+        oks_ap_draws(matches, counts[:, 1:])

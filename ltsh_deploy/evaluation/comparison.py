@@ -26,7 +26,7 @@ _BLOCK = 1 << 22
 
 @dataclass(frozen=True)
 class Interval:
-    """A value and the 95 % interval about it; NaN where it is not defined."""
+    """A value and the 95 % interval about it; NaN where it is not defined: one unit alone tells no interval."""
 
     value: float
     low: float
@@ -80,6 +80,8 @@ def compare(first: Measure, second: Measure, draws: int = 1000, seed: int = 0) -
     before, after = first.figures(), second.figures()
     blocks = [second.draws(counts) - first.draws(counts) for counts in unit_draws(len(first), draws, seed)]
     changes = np.concatenate(blocks)
+    if len(first) < 2:
+        changes = np.full_like(changes, np.nan)
     differences = tuple(
         Difference(
             name,
@@ -94,13 +96,16 @@ def compare(first: Measure, second: Measure, draws: int = 1000, seed: int = 0) -
 
 
 def value_interval(measure: Measure, draws: int, seed: int = 0) -> Interval:
-    """The headline figure of one model, with its 95 % interval.
+    """The headline figure of one model, with its 95 % interval; of fewer than two units, without one.
 
     Raises:
         UsageError: when there are no draws.
     """
+    value = float(measure.figures()[0])
+    if len(measure) < 2:
+        return Interval(value, float("nan"), float("nan"))
     values = [measure.draws(counts)[:, 0] for counts in unit_draws(len(measure), draws, seed)]
-    return _interval(float(measure.figures()[0]), np.concatenate(values))
+    return _interval(value, np.concatenate(values))
 
 
 def unit_draws(units: int, draws: int, seed: int) -> Iterator[npt.NDArray[np.int64]]:

@@ -50,6 +50,7 @@ def filter_group(poses: Poses, unit: Unit) -> Poses:
     margin = _MARGIN * unit.mean_scale
     present = poses.present
     xy = np.where(present[:, :, None], poses.xy, 0.0)
-    means = xy.sum(axis=1) / np.maximum(present.sum(axis=1), 1)[:, None]
+    with np.errstate(over="ignore", invalid="ignore"):
+        means = xy.sum(axis=1) / np.maximum(present.sum(axis=1), 1)[:, None]
     inside = ((means >= box[:2] - margin) & (means <= box[2:] + margin)).all(axis=1)
     return poses.select(inside & present.any(axis=1))

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ltsh_deploy.evaluation.error_kinds import UnitErrors, unit_errors
-from ltsh_deploy.evaluation.matching import ap_matches, oks_pairs, single_people
+from ltsh_deploy.evaluation.matching import MPII_COLUMNS, ap_matches, oks_pairs, single_people
 from ltsh_deploy.evaluation.measures import ApMeasure, Measure, RateMeasure
 from ltsh_deploy.evaluation.measures_oks import OksMeasure
 from ltsh_deploy.evaluation.predictions import UnitPredictions
@@ -25,7 +25,7 @@ from ltsh_deploy.metrics import (
     oks_matrix,
     relative_distances,
 )
-from ltsh_deploy.skeletons import COCO17, MPII16
+from ltsh_deploy.skeletons import COCO17, LSP14, MPII16
 
 __all__ = ["Judgement", "judge"]
 
@@ -73,13 +73,12 @@ def judge(data: EvaluationSet, predictions: Sequence[UnitPredictions]) -> Judgem
 
 def _judge_groups(data: EvaluationSet, predictions: Sequence[UnitPredictions]) -> Judgement:
     matches = tuple(ap_matches(data, predictions))
-    chosen = [MPII16.joints.index(name) for name in MPII_JOINTS]
-    mirror = _mirror(MPII_JOINTS)
+    mirror = LSP14.flip_joints
     errors = []
     for unit, prediction, own in zip(data, predictions, matches, strict=True):
-        truth = unit.to_poses().to_skeleton(MPII16).xy[:, chosen]
-        reach = np.repeat(HIT_THRESHOLD * unit.head_sizes[:, None], len(chosen), axis=1)
-        errors.append(unit_errors(own, truth, prediction.poses.xy[:, chosen], reach, mirror))
+        truth = unit.to_poses().to_skeleton(MPII16).xy[:, MPII_COLUMNS]
+        reach = np.repeat(HIT_THRESHOLD * unit.head_sizes[:, None], len(MPII_COLUMNS), axis=1)
+        errors.append(unit_errors(own, truth, prediction.poses.xy[:, MPII_COLUMNS], reach, mirror))
     return Judgement(MPII_JOINTS, ApMeasure(matches, ("mAP", *MPII_JOINTS)), matches, tuple(errors))
 
 
@@ -90,7 +89,8 @@ def _judge_single(data: EvaluationSet, predictions: Sequence[UnitPredictions]) -
     annotated, present = (np.asarray(np.isfinite(joints).all(axis=2)) for joints in (people.truth, people.found))
     # Of whom nothing is asked, nothing can be wrong.
     present &= annotated.any(axis=1, keepdims=True)
-    mirror = _mirror(people.joints)
+    # Both metrics of single people have the joints of Leeds Sports Pose, in their order.
+    mirror = LSP14.flip_joints
     matches, errors = [], []
     for n in range(len(data)):
         one = slice(n, n + 1)
@@ -108,7 +108,7 @@ def _judge_single(data: EvaluationSet, predictions: Sequence[UnitPredictions]) -
 
 def _judge_coco(data: EvaluationSet, predictions: Sequence[UnitPredictions]) -> Judgement:
     pairs = oks_pairs(data, predictions)
-    mirror = _mirror(COCO17.joints)
+    mirror = COCO17.flip_joints
     matches, errors = [], []
     for unit, prediction, (truth, found) in zip(data, predictions, pairs, strict=True):
         reach = _good_distances(truth.areas, COCO17.sigmas)
@@ -146,14 +146,3 @@ def _oks_people(truth: OksTruth, found: OksPrediction, joint_scores: FloatArray,
     offsets = found.joints[matched] - truth.joints[own]
     hits[matched] = np.sqrt(np.square(offsets).sum(axis=2)) <= reach[own]
     return UnitMatches(truth_of, hits, present, joint_scores, annotated)
-
-
-def _mirror(joints: Sequence[str]) -> list[int]:
-    """[K] the index of each joint's mirror image, its own where it has none."""
-    swapped = {"left": "right", "right": "left"}
-    found = []
-    for joint in joints:
-        side, _, rest = joint.partition("_")
-        partner = f"{swapped.get(side, side)}_{rest}"
-        found.append(joints.index(partner if partner in joints else joint))
-    return found

@@ -25,11 +25,21 @@ from ltsh_deploy.metrics import (
 )
 from ltsh_deploy.skeletons import COCO17, LSP14, MPII16, Skeleton, conversion_matrix
 
-__all__ = ["SinglePeople", "ap_matches", "joints_without_source", "oks_pairs", "single_people", "submit"]
+__all__ = [
+    "MPII_COLUMNS",
+    "SinglePeople",
+    "ap_matches",
+    "joints_without_source",
+    "oks_pairs",
+    "single_people",
+    "submit",
+]
 
 FloatArray = npt.NDArray[np.float64]
 
 _WANTED: Mapping[str, Skeleton] = {"ap": MPII16, "pckh": MPII16, "pck": LSP14, "oks": COCO17}
+#: Where the benchmark's 14 joints stand among MPII's 16.
+MPII_COLUMNS = [MPII16.joints.index(name) for name in MPII_JOINTS]
 # How tall a person of MPII's scale 1 is.
 _PIXELS_PER_SCALE = 200.0
 
@@ -49,8 +59,9 @@ def submit(
             :func:`~ltsh_deploy.evaluation.groups.filter_group`.
 
     Raises:
-        SkeletonError: when the predictions have none of the metric's joints.
+        SkeletonError: when the predictions have none of the joints that the metric counts.
     """
+    joints_without_source(data, predictions[0].poses.skeleton, "predictions")
     wanted = _WANTED[data.metric]
     handed_in = []
     for unit, prediction in zip(data, predictions, strict=True):
@@ -64,7 +75,9 @@ def submit(
             poses = poses.select(np.asarray(poses.present.any(axis=1)))
         if filter_groups:
             poses = filter_group(poses, unit)
-        handed_in.append(UnitPredictions(prediction.unit_id, poses))
+        # Only people in COCO's own joints have areas, and of these nobody was left out above.
+        areas = prediction.areas if wanted is COCO17 else None
+        handed_in.append(UnitPredictions(prediction.unit_id, poses, areas))
     return handed_in
 
 
@@ -82,25 +95,50 @@ def joints_without_source(data: EvaluationSet, skeleton: Skeleton, source: str) 
     wanted = _WANTED[data.metric]
     counted = MPII_JOINTS if wanted is MPII16 else wanted.joints
     try:
-        lacking = np.flatnonzero(~conversion_matrix(skeleton, wanted).any(axis=1)).tolist()
+        had = np.asarray(conversion_matrix(skeleton, wanted).any(axis=1))
     except SkeletonError:
+        had = np.zeros(wanted.num_joints, np.bool_)
+    lacking = tuple(name for name in counted if not had[wanted.joints.index(name)])
+    if len(lacking) == len(counted):
         raise SkeletonError(
             f"{source}: its joints ({', '.join(skeleton.joints)}) are none that {data.kind} is measured by",
             f"These are {', '.join(counted)}.",
-        ) from None
-    return tuple(wanted.joints[j] for j in lacking if wanted.joints[j] in counted)
+        )
+    return lacking
 
 
 def ap_matches(data: EvaluationSet, predictions: Sequence[UnitPredictions]) -> list[UnitMatches]:
-    """Who is found by whom in each unit, of the 14 joints :data:`~ltsh_deploy.metrics.MPII_JOINTS` in their order."""
-    chosen = [MPII16.joints.index(name) for name in MPII_JOINTS]
+    """Who is found by whom in each unit, of the 14 joints :data:`~ltsh_deploy.metrics.MPII_JOINTS` in their order.
+
+    Who is matched to nobody, and has more than half of the predicted joints where the data set says that its labels are
+    not complete, counts as not predicted. MPII and its neutral form tell no such places.
+
+    Raises:
+        ImageError: when a mask of such places cannot be read.
+    """
     matches = []
     for unit, prediction in zip(data, predictions, strict=True):
-        truth = MultiPersonTruth(_true_joints(unit, MPII16)[:, chosen], unit.head_sizes)
+        truth = MultiPersonTruth(_true_joints(unit, MPII16)[:, MPII_COLUMNS], unit.head_sizes)
         poses = prediction.poses
-        xy, scores = (np.asarray(part[:, chosen], np.float64) for part in (poses.xy, poses.joint_scores))
-        matches.append(multi_person_matches(truth, MultiPersonPrediction(xy, scores)))
+        xy, scores = (np.asarray(part[:, MPII_COLUMNS], np.float64) for part in (poses.xy, poses.joint_scores))
+        found = multi_person_matches(truth, MultiPersonPrediction(xy, scores))
+        matches.append(_excused(unit, xy, found))
     return matches
+
+
+def _excused(unit: Unit, xy: FloatArray, matches: UnitMatches) -> UnitMatches:
+    """Nobody is predicted who is matched to nobody and lies mostly where the labels say that they are not complete."""
+    unmatched = (matches.truth_of < 0) & matches.present.any(axis=1)
+    ignore = unit.read_ignore() if unit.read_ignore is not None and unmatched.any() else None
+    if ignore is None:
+        return matches
+    height, width = ignore.shape
+    pixels = np.rint(np.where(matches.present[:, :, None], xy, -1.0))
+    inside = np.asarray(((pixels >= 0) & (pixels < (width, height))).all(axis=2))
+    columns, rows = np.moveaxis(np.where(inside[:, :, None], pixels, 0).astype(np.int64), 2, 0)
+    there = np.asarray(inside & ignore[rows, columns])
+    excused = unmatched & (2 * there.sum(axis=1) > matches.present.sum(axis=1))
+    return replace(matches, present=matches.present & ~excused[:, None])
 
 
 def _true_joints(unit: Unit, wanted: Skeleton) -> FloatArray:
@@ -115,7 +153,9 @@ def oks_pairs(data: EvaluationSet, predictions: Sequence[UnitPredictions]) -> li
         coco = unit.coco
         assert coco is not None, "units of COCO's metric have what it needs"
         truth = OksTruth(unit.joints[:, :, :2], coco.areas, coco.boxes, coco.crowds, coco.ignored)
-        pairs.append((truth, OksPrediction(np.asarray(prediction.poses.xy), np.asarray(prediction.poses.scores))))
+        poses = prediction.poses
+        found = OksPrediction(np.asarray(poses.xy), np.asarray(poses.scores), prediction.areas)
+        pairs.append((truth, found))
     return pairs
 
 
@@ -147,7 +187,7 @@ def single_people(data: EvaluationSet, predictions: Sequence[UnitPredictions]) -
         ImageError: when the picture must be looked at for its size, and cannot be read.
     """
     wanted = _WANTED[data.metric]
-    chosen = [wanted.joints.index(name) for name in (MPII_JOINTS if wanted is MPII16 else wanted.joints)]
+    chosen = MPII_COLUMNS if wanted is MPII16 else list(range(wanted.num_joints))
     found = np.full((len(data), len(chosen), 2), np.nan)
     truth = np.concatenate([_true_joints(unit, wanted)[:, chosen] for unit in data])
     for row, (unit, prediction) in enumerate(zip(data, predictions, strict=True)):

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ltsh_deploy.evaluation.measures import RECALLS, Curve, Measure
-from ltsh_deploy.metrics import OksAp, OksMatches, OksPrediction, OksTruth, oks_ap, oks_matches
+from ltsh_deploy.metrics import OksMatches, OksPrediction, OksTruth, oks_ap, oks_ap_draws, oks_matches
 
 __all__ = ["OksMeasure"]
 
@@ -39,32 +39,14 @@ class OksMeasure(Measure):
         return len(self.truths)
 
     @cached_property
-    def _pool(self) -> tuple[IntArray, OksMatches, FloatArray]:
-        """The D predicted people of all units, the surest first.
-
-        Returns:
-            Their units [D], what they count as, as if all were of one picture, and [U, A] how many people are labelled.
-        """
+    def _matches(self) -> list[OksMatches]:
+        """Who is found by whom in each picture, which does not depend on what is drawn."""
         pairs = zip(self.truths, self.predictions, strict=True)
-        matches = [oks_matches(truth, prediction, self.sigmas) for truth, prediction in pairs]
-        units = np.repeat(np.arange(len(matches)), [len(m.scores) for m in matches])
-        scores = np.concatenate([m.scores for m in matches])
-        order = np.argsort(-scores, kind="stable")
-        hits = np.concatenate([m.hits for m in matches], axis=2)[..., order]
-        counted = np.concatenate([m.counted for m in matches], axis=2)[..., order]
-        n_gt = np.array([m.n_gt for m in matches])
-        return units[order], OksMatches(scores[order], hits, counted, n_gt.sum(axis=0)), n_gt
-
-    def _drawn(self, counts: IntArray) -> OksAp:
-        """COCO's figures where each unit is there as often as ``counts`` [U] says."""
-        units, pooled, n_gt = self._pool
-        chosen = np.repeat(np.arange(len(units)), counts[units])
-        hits, counted = pooled.hits[..., chosen], pooled.counted[..., chosen]
-        return oks_ap([OksMatches(pooled.scores[chosen], hits, counted, counts @ n_gt)])
+        return [oks_matches(truth, prediction, self.sigmas) for truth, prediction in pairs]
 
     def draws(self, counts: IntArray) -> FloatArray:
         """[B, 10] see :meth:`Measure.draws`."""
-        rows = [self._drawn(drawn).stats for drawn in counts]
+        rows = [drawn.stats for drawn in oks_ap_draws(self._matches, counts)]
         return np.array([[100 * row[name] for name in self.names] for row in rows]).reshape(-1, len(self.names))
 
     def of_people(self, kept: Sequence[BoolArray]) -> OksMeasure | None:
@@ -76,6 +58,6 @@ class OksMeasure(Measure):
 
     def curves(self) -> list[Curve]:
         """A curve of all people at each of the similarities .50, .75 and .95."""
-        precision = self._drawn(np.ones(len(self), np.int64)).precision[0]
+        precision = oks_ap(self._matches).precision[0]
         chosen = ((0, "OKS .50"), (5, "OKS .75"), (9, "OKS .95"))
         return [Curve(name, RECALLS, precision[t], 100 * float(precision[t].mean())) for t, name in chosen]

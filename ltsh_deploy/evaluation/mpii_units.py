@@ -21,9 +21,8 @@ from ltsh_deploy.datasets.mpii_mat import (
 )
 from ltsh_deploy.errors import InputError
 from ltsh_deploy.evaluation.groups import box_around, mean_of
-from ltsh_deploy.evaluation.units import EvaluationSet, Unit
+from ltsh_deploy.evaluation.units import EvaluationSet, Unit, measured_heads
 from ltsh_deploy.json_checks import as_list, as_mapping, as_number, as_numbers
-from ltsh_deploy.metrics import head_sizes
 from ltsh_deploy.skeletons import MPII16
 
 __all__ = ["mpii_json_units", "mpii_units"]
@@ -100,7 +99,7 @@ def _group_unit(picture: MpiiImage, group: tuple[int, ...], name: str, folder: P
         id=name,
         skeleton=MPII16,
         joints=np.array([_labelled(person) for person in people]),
-        head_sizes=head_sizes(boxes, scales),
+        head_sizes=measured_heads(boxes, scales, f"group {name}"),
         scales=scales,
         centres=places,
         image=None if folder is None else folder / picture.file_name,
@@ -164,7 +163,7 @@ def _single_unit(entry: Mapping[str, Any], name: str, number: int, folder: Path,
         id=name if number == 1 else f"{name}:{number}",
         skeleton=MPII16,
         joints=joints,
-        head_sizes=head_sizes(np.full((1, 4), np.nan), scales),
+        head_sizes=measured_heads(np.full((1, 4), np.nan), scales, where),
         scales=scales,
         centres=np.array([centre]),
         image=folder / name,

@@ -17,9 +17,9 @@ from ltsh_deploy.datasets.files import read_json
 from ltsh_deploy.datasets.shard_labels import skeleton_of
 from ltsh_deploy.errors import InputError, SkeletonError
 from ltsh_deploy.evaluation.groups import box_around, mean_of
-from ltsh_deploy.evaluation.units import EvaluationSet, Unit
+from ltsh_deploy.evaluation.units import EvaluationSet, Unit, measured_heads
 from ltsh_deploy.json_checks import as_list, as_mapping, as_number, as_numbers, as_whole, short
-from ltsh_deploy.metrics import MPII_JOINTS, head_sizes
+from ltsh_deploy.metrics import MPII_JOINTS
 from ltsh_deploy.skeletons import MPII16, Skeleton
 
 __all__ = ["joint_list", "named_skeleton", "read_neutral_truth", "unit_name"]
@@ -93,7 +93,7 @@ def _unit(entry: Mapping[str, Any], skeleton: Skeleton, images: Path | None, whe
         id=unit_name(entry.get("id"), where),
         skeleton=skeleton,
         joints=np.array(joints, np.float64).reshape(-1, skeleton.num_joints, 3),
-        head_sizes=head_sizes(np.array(boxes, np.float64).reshape(-1, 4), known),
+        head_sizes=measured_heads(np.array(boxes, np.float64).reshape(-1, 4), known, where),
         scales=known,
         centres=positions,
         image=images / name if images is not None and isinstance(name, str) and name else None,

@@ -9,7 +9,7 @@ from html import escape
 from ltsh_deploy.evaluation.analysis import Bin, Breakdown
 from ltsh_deploy.evaluation.comparison import Comparison
 from ltsh_deploy.evaluation.error_kinds import EXTRA_KINDS, KINDS
-from ltsh_deploy.evaluation.page_parts import data_uri, details, number, readable, section, swatch, table
+from ltsh_deploy.evaluation.page_parts import data_uri, details, number, readable, section, spread, swatch, table
 from ltsh_deploy.evaluation.page_style import STYLE
 from ltsh_deploy.evaluation.page_texts import (
     BIN_TEXTS,
@@ -94,7 +94,7 @@ def _comparison(report: Report) -> str:
             number(d.first),
             number(d.second),
             number(d.change.value, "+.2f"),
-            f"{number(d.change.low, '+.2f')} to {number(d.change.high, '+.2f')}",
+            spread(d.change.low, d.change.high, "+.2f"),
             number(d.p_value, ".3f"),
         ]
         for d in differences
@@ -131,7 +131,7 @@ def _breakdowns(report: Report) -> str:
         if len(bins) < 2:
             continue
         title, text = BREAKDOWNS[breakdown.name]
-        labels = [(_bin_label(breakdown, own), str(own.people)) for own in bins]
+        labels = [(_bin_label(breakdown, own), f"{own.people} / {own.units}") for own in bins]
         models = [[own.values[m] for own in bins] for m in range(len(report.models))]
         unknown = f" Of {breakdown.unknown} people it is not known." if breakdown.unknown else ""
         header = [title, "People", "Units", *(model.name for model in report.models)]
@@ -140,7 +140,7 @@ def _breakdowns(report: Report) -> str:
                 _bin_label(breakdown, own),
                 str(own.people),
                 str(own.units),
-                *(f"{number(v.value)} ({number(v.low)} to {number(v.high)})" for v in own.values),
+                *(f"{number(v.value)} ({spread(v.low, v.high)})" for v in own.values),
             ]
             for own in bins
         ]
@@ -150,7 +150,8 @@ def _breakdowns(report: Report) -> str:
         )
     text = (
         f"{headline} of the people of each bin alone, with its 95 % bootstrap interval; below each bin stands how many "
-        f"people are in it. {BIN_TEXTS.get(report.metric, '')}"
+        "people are in it, and in how many units; where that is one, there is no interval. "
+        f"{BIN_TEXTS.get(report.metric, '')}"
     )
     return section("Who is found", text, f'{_models(report)}<div class="plots">{"".join(figures)}</div>')
 

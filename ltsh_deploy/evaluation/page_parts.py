@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Sequence
 from html import escape
 
-__all__ = ["data_uri", "details", "number", "readable", "section", "swatch", "table"]
+__all__ = ["data_uri", "details", "number", "readable", "section", "spread", "swatch", "table"]
 
 
 def data_uri(jpeg: bytes) -> str:
@@ -45,3 +45,8 @@ def readable(name: str) -> str:
 def number(value: float, form: str = ".2f") -> str:
     """A figure as text; n/a for NaN."""
     return "n/a" if math.isnan(value) else format(value, form)
+
+
+def spread(low: float, high: float, form: str = ".2f") -> str:
+    """The ends of an interval as text; n/a where there is none."""
+    return "n/a" if math.isnan(low) or math.isnan(high) else f"{low:{form}} to {high:{form}}"

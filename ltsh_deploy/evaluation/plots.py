@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from html import escape
 
 from ltsh_deploy.evaluation.comparison import Interval
+from ltsh_deploy.evaluation.page_parts import spread
 
 __all__ = ["Row", "curve_plot", "difference_plot", "interval_plot", "share_plot"]
 
@@ -82,8 +83,9 @@ def interval_plot(
                 continue
             x = middle + 16 * (model - (len(models) - 1) / 2)
             y, low, high = (top + height * (1 - v / most) for v in (interval.value, interval.low, interval.high))
-            hint = f"{label}: {interval.value:.1f} ({interval.low:.1f} to {interval.high:.1f})"
-            parts.append(f"<g><title>{escape(hint)}</title>{_line(x, low, x, high, f'whisker model{model}')}")
+            hint = f"{label}: {interval.value:.1f} ({spread(interval.low, interval.high, '.1f')})"
+            whisker = "" if math.isnan(low) else _line(x, low, x, high, f"whisker model{model}")
+            parts.append(f"<g><title>{escape(hint)}</title>{whisker}")
             parts.append(f'<circle class="dot model{model}" cx="{x:.1f}" cy="{y:.1f}" r="5"/></g>')
     return _svg(title, _WIDTH, top + height + bottom, parts)
 
@@ -112,7 +114,7 @@ def share_plot(title: str, rows: Sequence[Row], names: Sequence[str]) -> str:
 def difference_plot(title: str, rows: Sequence[tuple[str, Interval]]) -> str:
     """Differences with their intervals, below each other, about a line at zero."""
     left, step = 92.0, 20.0
-    ends = [end for _, interval in rows for end in (interval.low, interval.high) if not math.isnan(end)]
+    ends = [end for _, own in rows for end in (own.low, own.value, own.high) if not math.isnan(end)]
     ticks = _ticks(min(ends, default=0.0), max(ends, default=0.0))
     height = 6 + step * len(rows)
 
@@ -129,10 +131,11 @@ def difference_plot(title: str, rows: Sequence[tuple[str, Interval]]) -> str:
         parts.append(_text(left - 8, y + 4, label, "label end"))
         if math.isnan(interval.value):
             continue
-        hint = f"{label}: {interval.value:+.2f} ({interval.low:+.2f} to {interval.high:+.2f})"
+        hint = f"{label}: {interval.value:+.2f} ({spread(interval.low, interval.high, '+.2f')})"
         clear = "clear" if interval.low > 0 or interval.high < 0 else "unclear"
         low, high = place(interval.low), place(interval.high)
-        parts.append(f'<g class="{clear}"><title>{escape(hint)}</title>{_line(low, y, high, y, "whisker")}')
+        whisker = "" if math.isnan(low) else _line(low, y, high, y, "whisker")
+        parts.append(f'<g class="{clear}"><title>{escape(hint)}</title>{whisker}')
         parts.append(f'<circle class="dot" cx="{place(interval.value):.1f}" cy="{y:.1f}" r="5"/></g>')
     return _svg(title, _WIDTH, height + 18, parts)
 

@@ -6,6 +6,9 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+import numpy.typing as npt
+
 from ltsh_deploy.errors import InputError
 from ltsh_deploy.evaluation.units import EvaluationSet
 from ltsh_deploy.poses import Poses
@@ -23,10 +26,12 @@ class UnitPredictions:
     Attributes:
         unit_id: of the :class:`~ltsh_deploy.evaluation.units.Unit`.
         poses: the people, of any skeleton, in pixels of the unit's picture.
+        areas: [P] square pixels of the people, where a file of COCO results tells them by its boxes, else None.
     """
 
     unit_id: str
     poses: Poses
+    areas: npt.NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)
@@ -38,12 +43,14 @@ class StoredPredictions:
         skeleton: of all poses.
         by_unit: unit id to its people.
         notes: what is odd about them, to the number of times.
+        areas: unit id to the areas [P] of its people, where the file tells them.
     """
 
     source: str
     skeleton: Skeleton
     by_unit: Mapping[str, Poses]
     notes: Mapping[str, int] = field(default_factory=dict)
+    areas: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)
 
 
 def align(data: EvaluationSet, stored: StoredPredictions) -> tuple[list[UnitPredictions], dict[str, int]]:
@@ -73,4 +80,5 @@ def align(data: EvaluationSet, stored: StoredPredictions) -> tuple[list[UnitPred
             notes[what] = len(names)
             _log.warning("%s: %d %s (first: %s)", stored.source, len(names), what, names[0])
     nobody = Poses.empty(stored.skeleton)
-    return [UnitPredictions(unit.id, stored.by_unit.get(unit.id, nobody)) for unit in data], notes
+    found = [UnitPredictions(unit.id, stored.by_unit.get(unit.id, nobody), stored.areas.get(unit.id)) for unit in data]
+    return found, notes

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ltsh_deploy.datasets import Sample, open_dataset
 from ltsh_deploy.evaluation.groups import mean_of
-from ltsh_deploy.evaluation.units import EvaluationSet, Unit
-from ltsh_deploy.metrics import head_sizes
+from ltsh_deploy.evaluation.units import EvaluationSet, Unit, measured_heads
 from ltsh_deploy.skeletons import LSP14
 
 __all__ = ["KINDS", "sample_units"]
+
+BoolArray = npt.NDArray[np.bool_]
 
 #: What ``ltsh evaluate --dataset`` calls them, and what :func:`~ltsh_deploy.datasets.open_dataset` does.
 KINDS = {"lsp": "lsp", "synthetic": "ltsh", "shards": "shards"}
@@ -48,7 +51,7 @@ def _unit(sample: Sample) -> Unit:
         id=sample.id,
         skeleton=sample.skeleton,
         joints=sample.joints,
-        head_sizes=head_sizes(np.full((len(sample), 4), np.nan), sample.scales),
+        head_sizes=measured_heads(np.full((len(sample), 4), np.nan), sample.scales, f"sample {sample.id!r}"),
         scales=sample.scales,
         centres=sample.centres,
         image=sample.image,
@@ -56,7 +59,16 @@ def _unit(sample: Sample) -> Unit:
         mean_scale=mean_of(sample.scales),
         characteristics=sample.characteristics,
         is_real=not sample.is_synthetic.all(),
+        read_ignore=partial(_read_ignore, sample),
     )
+
+
+def _read_ignore(sample: Sample) -> BoolArray | None:
+    """[H, W] where people may be whom nobody labelled, or None; the picture is read only where that is needed."""
+    if sample.ignore is None and not sample.regions and sample.keep_boxes is None:
+        return None
+    height, width = sample.read_image().shape[:2]
+    return sample.read_ignore((width, height))
 
 
 def _single_units(sample: Sample) -> Iterator[Unit]:
@@ -68,7 +80,7 @@ def _single_units(sample: Sample) -> Iterator[Unit]:
             id=sample.id if len(people) == 1 else f"{sample.id}:{number}",
             skeleton=sample.skeleton,
             joints=sample.joints[one],
-            head_sizes=head_sizes(np.full((1, 4), np.nan), sample.scales[one]),
+            head_sizes=measured_heads(np.full((1, 4), np.nan), sample.scales[one], f"sample {sample.id!r}"),
             scales=sample.scales[one],
             centres=np.full((1, 2), np.nan) if len(people) == 1 else sample.centres[one],
             image=sample.image,

@@ -66,7 +66,8 @@ def score_units(data: EvaluationSet, predictions: Sequence[UnitPredictions]) -> 
 
 
 def _score_ap(data: EvaluationSet, predictions: Sequence[UnitPredictions]) -> Scores:
-    result = multi_person_ap(ap_matches(data, predictions))
+    matches = ap_matches(data, predictions)
+    result = multi_person_ap(matches)
     # Listed in the order of MPII's ids, by the names that the data set has for the joints.
     order = sorted(range(len(MPII_JOINTS)), key=lambda k: MPII16.joints.index(MPII_JOINTS[k]))
     names = dict(zip(data.skeleton.joints, data.labels, strict=True))
@@ -79,6 +80,11 @@ def _score_ap(data: EvaluationSet, predictions: Sequence[UnitPredictions]) -> Sc
     if result.left_out:
         never = ", ".join(MPII_JOINTS[k] for k in result.left_out)
         notes.append(f"never annotated, and so left out of the mean: {never}")
+    lost = sum(
+        int((own.annotated.any(axis=1) & ~(unit.head_sizes > 0)).sum()) for unit, own in zip(data, matches, strict=True)
+    )
+    if lost:
+        notes.append(f"{lost} people whose head size is unknown or zero, so that none of their joints can be found")
     values = {
         "mAP": _plain(result.mean_ap),
         "table": {row: _plain(value) for row, value in mpii_table(result.ap, MPII_JOINTS).items()},
@@ -88,6 +94,7 @@ def _score_ap(data: EvaluationSet, predictions: Sequence[UnitPredictions]) -> Sc
         "n_det": by_joint(result.n_detections),
         "n_tp": by_joint(result.n_true_positives),
         "people": sum(len(unit) for unit in data),
+        "people_without_head_size": lost,
         "predicted_people": sum(len(p.poses) for p in predictions),
     }
     return Scores("ap", "mAP", result.mean_ap, values, tuple(notes))
@@ -96,15 +103,11 @@ def _score_ap(data: EvaluationSet, predictions: Sequence[UnitPredictions]) -> Sc
 def _score_pckh(data: EvaluationSet, predictions: Sequence[UnitPredictions]) -> Scores:
     people = single_people(data, predictions)
     score = pckh(people.found, people.truth, people.sizes)
-    by_name = dict(zip(people.joints, score.at_half.rates, strict=True))
-    rows = {
-        row: _plain(np.mean([by_name[name] for name in names if not np.isnan(by_name[name])] or [math.nan]))
-        for row, names in MPII_ROWS.items()
-    }
+    table = mpii_table(score.at_half.rates, people.joints)
     values = {
         "PCKh": _plain(score.at_half.pooled),
         "AUC": _plain(score.auc),
-        "table": rows,
+        "table": {row: _plain(table[row]) for row in MPII_ROWS},
         **_by_joint(score.at_half, people.joints),
         "curve": [_plain(value) for value in score.curve],
         "people": len(people.found),

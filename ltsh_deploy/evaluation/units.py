@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, NoReturn
@@ -13,10 +13,11 @@ import numpy.typing as npt
 from ltsh_deploy.datasets.stored import Stored, read_bytes, source_name
 from ltsh_deploy.errors import ImageError, InputError
 from ltsh_deploy.images import Image, read_image
+from ltsh_deploy.metrics import head_sizes
 from ltsh_deploy.poses import Poses
 from ltsh_deploy.skeletons import Skeleton
 
-__all__ = ["METRICS", "CocoTruth", "EvaluationSet", "Unit"]
+__all__ = ["METRICS", "CocoTruth", "EvaluationSet", "Unit", "measured_heads"]
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
@@ -66,6 +67,8 @@ class Unit:
         coco: what COCO's metric needs, else None.
         characteristics: name to [G] float64, NaN where unknown, as in :class:`~ltsh_deploy.datasets.samples.Sample`.
         is_real: False where the people are rendered.
+        read_ignore: reads [H, W] true where the labels are not complete, so that nobody can be wrong there, or None;
+            it raises ImageError where that cannot be read. None where nothing of the kind is known.
 
     Raises:
         InputError: when the parts contradict each other; it names the unit.
@@ -85,6 +88,7 @@ class Unit:
     coco: CocoTruth | None = None
     characteristics: Mapping[str, FloatArray] = field(default_factory=dict)
     is_real: bool = True
+    read_ignore: Callable[[], BoolArray | None] | None = None
 
     def __post_init__(self) -> None:
         people = len(self.joints)
@@ -134,6 +138,23 @@ class Unit:
     def to_poses(self) -> Poses:
         """The true people as poses: joint scores are 1 where visible, 0.5 where labelled but hidden, scores are 1."""
         return Poses(self.skeleton, self.joints[:, :, :2], self.joints[:, :, 2] / 2, np.ones(len(self)))
+
+
+def measured_heads(boxes: FloatArray, scales: FloatArray, where: str) -> FloatArray:
+    """[G] head sizes as :func:`~ltsh_deploy.metrics.head_sizes` has them, each of them something to measure in.
+
+    Args:
+        boxes: [G, 4] x1, y1, x2, y2; NaN where there is none.
+        scales: [G] person height / 200 pixels; NaN where unknown.
+        where: the people's place in their file, for messages.
+
+    Raises:
+        InputError: when one is infinite; it names the person.
+    """
+    sizes = head_sizes(boxes, scales)
+    for person in np.flatnonzero(np.isinf(sizes)).tolist():
+        raise InputError(f"{where}: person {person}: the head box or the scale is too large to measure a head by")
+    return sizes
 
 
 @dataclass(frozen=True, eq=False)

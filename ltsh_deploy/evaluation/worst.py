@@ -26,6 +26,8 @@ _QUALITY = 80
 # What lies about the people is shown too, as a part of the longer side of the box around them.
 _MARGIN = 0.15
 _GREY = 128
+# Beyond so many pixels reaches no picture; what lies there does not decide what is shown.
+_FARTHEST = float(1 << 20)
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ def draw_unit(unit: Unit, found: Poses, skeleton: Skeleton) -> tuple[bytes, byte
 
 def _part(people: Sequence[FloatArray], size: tuple[int, int] | None) -> tuple[FloatArray, FloatArray]:
     """The corners [2] of the part to show, whole pixels; predictions are looked at within the picture alone."""
-    joints = [xy[np.isfinite(xy).all(axis=2)] for xy in people]
+    joints = [xy[(np.abs(xy) <= _FARTHEST).all(axis=2)] for xy in people]
     if size is None:
         limits = joints[0] if len(joints[0]) else np.zeros((1, 2))
         extent = max(1.0, float(np.ptp(limits, axis=0).max()))
@@ -126,7 +128,8 @@ def _cut(image: Image | None, low: FloatArray, high: FloatArray, scale: float) -
 
 def _moved(poses: Poses, low: FloatArray, scale: float) -> Poses:
     """The poses in pixels of that part, even the least sure well to be seen; a file may have scores of any range."""
-    xy = (poses.xy - low + 0.5) * scale - 0.5
+    near = (np.abs(poses.xy) <= _FARTHEST).all(axis=2, keepdims=True)
+    xy = (np.where(near, poses.xy, np.nan) - low + 0.5) * scale - 0.5
     sure = np.clip(np.nan_to_num(poses.joint_scores, nan=0.0), 0.0, 1.0)
     return replace(poses, xy=xy, joint_scores=0.5 + 0.5 * sure)
 
