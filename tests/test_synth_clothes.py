@@ -21,10 +21,10 @@ from ltsh_deploy.train.synth_kinematics import pose_body
 from ltsh_deploy.train.synth_materials import CLOTH, EYE, HAIR, SHOE, SKIN
 from ltsh_deploy.train.synth_meshes import Solid, ball, box, left_of, ring, tube, vertex_normals, without_unused
 from ltsh_deploy.train.synth_outfit import Outfit
-from ltsh_deploy.train.synth_poses import key_pose, sample_pose
 from ltsh_deploy.train.synth_props import HAND_PROPS, hold
 from ltsh_deploy.train.synth_types import Figure, PosedBody
 from ltsh_deploy.train.synth_wardrobe import wardrobe_of
+from tests.synth_bodies import key_pose, sample_pose
 
 
 def posed_person(seed: int) -> PosedBody:
