@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ["tests.cuda_stand_in.fixtures"]
+
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
 WITHOUT_SHARED = "needs the third-party pictures and models in ../shared, which are not here"

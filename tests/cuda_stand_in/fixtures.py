@@ -1,0 +1,49 @@
+"""What tests ask for when they need a GPU, and take the stand-in for one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ltsh_deploy.cuda_kernels import compile as kernels
+from tests.cuda_stand_in.stand_in import StandIn, compile_kernels, load, why_not
+
+__all__ = ["FOLDER", "Gxx", "stand_in", "stand_in_folder"]
+
+FOLDER = Path(kernels.__file__).parent
+
+
+class Gxx:
+    """g++ as a compiler for the stand-in; see ``ltsh_deploy.cuda_kernels.compile.Compiler``."""
+
+    name = "g++ for the CUDA stand-in"
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def compile(self, kernel: str, architecture: str) -> bytes:
+        return compile_kernels((FOLDER / f"{kernel}.cu").read_text(), FOLDER, self._folder)
+
+
+@pytest.fixture(scope="session")
+def stand_in_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cuda")
+
+
+@pytest.fixture(scope="session")
+def _loaded(stand_in_folder: Path) -> StandIn:
+    if why_not():
+        pytest.skip(why_not())
+    return load(stand_in_folder)
+
+
+@pytest.fixture
+def stand_in(_loaded: StandIn) -> Iterator[StandIn]:
+    """The stand-in, which must be without fault and without allocations afterwards."""
+    held = _loaded.allocations
+    yield _loaded
+    fault, allocations = _loaded.fault, _loaded.allocations
+    _loaded.forgive()
+    assert (fault, allocations) == ("", held)
