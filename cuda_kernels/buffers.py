@@ -14,7 +14,7 @@ IntArray = npt.NDArray[np.int32]
 
 #: As in ``cuda_results.h``.
 MOST_PEAKS = 1024
-PEAK = np.dtype([("x", "f4"), ("y", "f4"), ("score", "f8")])
+PEAK = np.dtype([("x", "f8"), ("y", "f8"), ("score", "f8")])
 _LIMB = np.dtype([("score", "f8"), ("first", "i4"), ("second", "i4")])
 _WORD, _PLATEAU = 32, 8 * 4
 #: Shared memory that every GPU gives to any kernel, less what ``limbs.cu`` takes for itself.

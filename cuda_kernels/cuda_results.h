@@ -10,8 +10,7 @@ constexpr int kMostPeaks = 1024;
 
 /// A peak, in cells.
 struct FoundPeak {
-    float x, y;
-    double score;
+    double x, y, score;
 };
 
 /// A connection: the numbers of the two peaks among those of their joints.

@@ -36,7 +36,9 @@ __device__ void score_pairs(
     const ltsh::LimbCriteria& criteria, double sure_peak) {
     for (int pair = threadIdx.x; pair < pairs.rows * pairs.columns; pair += blockDim.x) {
         const FoundPeak first = firsts[pair / pairs.columns], second = seconds[pair % pairs.columns];
-        const auto line = ltsh::line_between(first.x, first.y, second.x, second.y, h, w);
+        const auto line = ltsh::line_between(
+            static_cast<float>(first.x), static_cast<float>(first.y), static_cast<float>(second.x),
+            static_cast<float>(second.y), h, w);
         const float integral = ltsh::line_integral(paf, h, w, line, criteria);
         const double sureness = ltsh::sureness(first.score, sure_peak) * ltsh::sureness(second.score, sure_peak);
         // Of NaN, which maps that hold no numbers may bring, nothing is made.

@@ -210,7 +210,7 @@ __device__ FoundPeak refined(const Map<Value>& map, int cell, bool has_plateaus)
         x = static_cast<double>(plateau.sum_of_columns) / plateau.cells;
         y = static_cast<double>(plateau.sum_of_rows) / plateau.cells;
     }
-    return {static_cast<float>(x), static_cast<float>(y), summit.score};
+    return {x, y, summit.score};
 }
 
 template <class Value>

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -68,6 +69,7 @@ class CudaDecoder:
         device: index of the GPU.
         session: the GPU's context and stream, shared with whoever computes the maps; by default one of its own.
         compiler: makes the kernels' programs; by default NVRTC or nvcc.
+        cache_folder: where they are kept; by default, the user's cache.
 
     Raises:
         DeviceError: when there is no driver or no such GPU.
@@ -82,13 +84,14 @@ class CudaDecoder:
         *,
         session: CudaSession | None = None,
         compiler: Compiler | None = None,
+        cache_folder: Path | None = None,
     ) -> None:
         self.skeleton, self.config = skeleton, config
         self._owns_session = session is None
         self._session = session or CudaSession(device, "decoding by CUDA")
         self._lock, self._closed = threading.Lock(), False
         try:
-            programs = _programs(architecture_of(self._session.gpu), compiler)
+            programs = _programs(architecture_of(self._session.gpu), compiler, cache_folder)
             settings = Settings(
                 config.peak_threshold,
                 config.max_peaks,
@@ -248,9 +251,10 @@ class CudaDecoder:
         self.close()
 
 
-def _programs(architecture: str, compiler: Compiler | None) -> tuple[bytes, bytes]:
+def _programs(architecture: str, compiler: Compiler | None, folder: Path | None) -> tuple[bytes, bytes]:
     try:
-        return cubin("peaks", architecture, compiler), cubin("limbs", architecture, compiler)
+        peaks, limbs = (cubin(kernel, architecture, compiler, folder) for kernel in ("peaks", "limbs"))
+        return peaks, limbs
     except CompileError as error:
         raise MissingPartError(f"the CUDA kernels cannot be compiled: {error}", install_line("cuda")) from None
 

@@ -31,7 +31,7 @@ def peaks_of(found: Found, image: int) -> Peaks:
     chosen = found.peaks[image][np.arange(found.peaks.shape[2]) < kept[:, None]]
     return Peaks(
         np.repeat(np.arange(len(kept)), kept),
-        np.stack([chosen["x"], chosen["y"]], axis=1).astype(np.float64),
+        np.stack([chosen["x"], chosen["y"]], axis=1),
         chosen["score"].copy(),
         np.concatenate([[0], np.cumsum(kept)]).astype(np.intp),
         (found.tops[image] - kept).astype(np.intp),

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from ltsh_deploy.cuda_decode import CudaDecoder
 from ltsh_deploy.cuda_kernels import compile as kernels
+from ltsh_deploy.cuda_kernels import decoder
 from tests.cuda_stand_in.stand_in import StandIn, compile_kernels, load, why_not
+from tests.cuda_steps import CudaSteps
 
-__all__ = ["FOLDER", "Gxx", "stand_in", "stand_in_folder"]
+__all__ = ["FOLDER", "Gxx", "cuda_steps", "stand_in", "stand_in_folder"]
 
 FOLDER = Path(kernels.__file__).parent
 
@@ -37,6 +41,19 @@ def _loaded(stand_in_folder: Path) -> StandIn:
     if why_not():
         pytest.skip(why_not())
     return load(stand_in_folder)
+
+
+@pytest.fixture(scope="module")
+def cuda_steps(_loaded: StandIn, stand_in_folder: Path) -> Iterator[CudaSteps]:
+    """The CUDA decoder on the stand-in, with few threads a block, which it runs one by one."""
+    held = _loaded.allocations
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decoder, "_THREADS", 64)
+        compiler, cache = Gxx(stand_in_folder), stand_in_folder / "cache"
+        steps = CudaSteps(partial(CudaDecoder, compiler=compiler, cache_folder=cache))
+        yield steps
+        steps.close()
+    assert (_loaded.fault, _loaded.allocations) == ("", held)
 
 
 @pytest.fixture

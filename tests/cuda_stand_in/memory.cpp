@@ -43,16 +43,25 @@ class Records {
     Record* records_;
 };
 
+/// Most accesses are to whole words, so these have records of their own.
+constexpr std::size_t kWord = 4;
+
 struct Region {
     Address begin;
     std::size_t size;
     const char* name;
     std::vector<unsigned char> is_written;
-    Records records;
-    bool was_touched = false;
+    Records words, bytes;
+    /// In this launch: touched at all, and touched by less than a word.
+    bool was_touched = false, has_bytes = false;
 
-    Region(Address address, std::size_t bytes, const char* kind)
-        : begin(address), size(bytes), name(kind), is_written(bytes), records(bytes) {}
+    Region(Address address, std::size_t count, const char* kind)
+        : begin(address), size(count), name(kind), is_written(count), words(count / kWord + 1), bytes(count) {}
+    void forget_accesses() {
+        words.clear();
+        if (has_bytes) bytes.clear();
+        was_touched = has_bytes = false;
+    }
     bool holds(Address address, std::size_t bytes) const {
         return address >= begin && address - begin < size && bytes <= size - (address - begin);
     }
@@ -78,6 +87,10 @@ Region* region_of(Address address, std::size_t size) {
 
 std::string thread_name(unsigned block, unsigned thread) {
     return "thread " + std::to_string(thread) + " of block " + std::to_string(block);
+}
+
+std::string name_of(const Toucher& who, bool writes) {
+    return thread_name(who.block, who.thread) + (writes ? " writes " : " reads ");
 }
 
 Access access_of(const Toucher& who, Kind kind) {
@@ -175,7 +188,7 @@ void begin_shared(Address address, std::size_t size, bool is_static) {
     latest = nullptr;
     if (region && region->begin == address && region->size == size) {
         std::fill(region->is_written.begin(), region->is_written.end(), 0);
-        region->records.clear();
+        region->forget_accesses();
     } else {
         region = size ? std::make_unique<Region>(address, size, "shared memory") : nullptr;
     }
@@ -183,28 +196,33 @@ void begin_shared(Address address, std::size_t size, bool is_static) {
 
 void begin_launch() {
     for (auto& entry : regions) {
-        if (entry.second->was_touched) entry.second->records.clear();
-        entry.second->was_touched = false;
+        if (entry.second->was_touched) entry.second->forget_accesses();
     }
 }
 
 void touch(Address address, std::size_t size, Kind kind, bool is_aligned_by_type, const Toucher& who) {
     const bool writes = kind == Kind::kWrite || kind == Kind::kAtomic;
-    const std::string name = thread_name(who.block, who.thread) + (writes ? " writes " : " reads ");
     Region* region = region_of(address, size);
-    if (!region) throw Fault(name + std::to_string(size) + " bytes out of bounds");
-    if (is_aligned_by_type && address % size) throw Fault(name + "at an address that is not aligned");
+    if (!region) throw Fault(name_of(who, writes) + std::to_string(size) + " bytes out of bounds");
+    if (is_aligned_by_type && address % size) throw Fault(name_of(who, writes) + "at an address that is not aligned");
     region->was_touched = true;
-    const std::size_t offset = address - region->begin;
+    const std::size_t offset = address - region->begin, end = offset + size;
+    unsigned char* written = region->is_written.data();
+    if (kind != Kind::kWrite && std::memchr(written + offset, 0, size)) {
+        throw Fault(name_of(who, writes) + region->name + " that nobody wrote");
+    }
+    if (writes) std::memset(written + offset, 1, size);
     const Access access = access_of(who, kind);
-    for (std::size_t i = offset; i < offset + size; ++i) {
-        if (kind != Kind::kWrite && !region->is_written[i]) {
-            throw Fault(name + region->name + " that nobody wrote");
-        }
-        Record& record = region->records[i];
-        check_races(record, access, writes, *region);
-        note(record, access, writes);
-        if (writes) region->is_written[i] = 1;
+    const bool in_words = offset % kWord == 0 && size % kWord == 0;
+    region->has_bytes |= !in_words;
+    for (std::size_t word = offset / kWord; word <= (end - 1) / kWord; ++word) {
+        check_races(region->words[word], access, writes, *region);
+        if (in_words) note(region->words[word], access, writes);
+    }
+    if (!region->has_bytes) return;
+    for (std::size_t i = offset; i < end; ++i) {
+        check_races(region->bytes[i], access, writes, *region);
+        if (!in_words) note(region->bytes[i], access, writes);
     }
 }
 
