@@ -14,12 +14,23 @@ import re
 import shutil
 import subprocess
 import tempfile
+from contextlib import suppress
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
-__all__ = ["ARCHITECTURES", "KERNELS", "CompileError", "Compiler", "Nvcc", "Nvrtc", "cubin", "find_compiler"]
+__all__ = [
+    "ARCHITECTURES",
+    "KERNELS",
+    "CompileError",
+    "Compiler",
+    "Nvcc",
+    "Nvrtc",
+    "cubin",
+    "cubin_path",
+    "find_compiler",
+]
 
 #: The .cu files, by name.
 KERNELS = ("peaks", "limbs")
@@ -144,49 +155,60 @@ def find_compiler() -> Compiler:
     raise CompileError("; ".join(reasons))
 
 
-def cubin(kernel: str, architecture: str, compiler: Compiler | None = None, cache_folder: Path | None = None) -> bytes:
+def cubin(kernel: str, architecture: str, compiler: Compiler | None = None, folder: Path | None = None) -> bytes:
     """The program of a .cu file, compiled now or before.
 
     Args:
         kernel: one of ``KERNELS``.
         architecture: such as ``sm_90``.
-        compiler: by default, :func:`find_compiler`'s, which is only looked for where nothing was compiled before.
-        cache_folder: where programs are kept; by default, the user's cache. A folder that cannot be written to is done
-            without.
+        compiler: by default, :func:`find_compiler`'s.
+        folder: where programs are kept; by default, the user's cache. One that cannot be written to is done without.
 
     Raises:
         CompileError: when there is no compiler, or it refuses.
     """
     compiler = compiler or find_compiler()
-    folder = cache_folder or _default_cache()
-    path = folder / f"{kernel}-{architecture}-{_digest(kernel, architecture, compiler.name)}.cubin"
+    path = _path(kernel, architecture, compiler, folder)
     try:
         return path.read_bytes()
     except OSError:
         made = compiler.compile(kernel, architecture)
-    _keep(path, made)
+    with suppress(OSError):
+        _keep(path, made)
     return made
+
+
+def cubin_path(kernel: str, architecture: str, compiler: Compiler, folder: Path | None = None) -> Path:
+    """Where :func:`cubin` will find that program; it is compiled now, unless it was before.
+
+    Raises:
+        CompileError: when the compiler refuses.
+        OSError: when the folder cannot be written to.
+    """
+    path = _path(kernel, architecture, compiler, folder)
+    if not path.is_file():
+        _keep(path, compiler.compile(kernel, architecture))
+    return path
 
 
 def _keep(path: Path, program: bytes) -> None:
     """Write a file that is whole or not there; whoever writes it at the same time writes the same."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=".part")
-    except OSError:
-        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(program)
         Path(name).replace(path)
     except OSError:
         Path(name).unlink(missing_ok=True)
+        raise
 
 
-def _default_cache() -> Path:
+def _path(kernel: str, architecture: str, compiler: Compiler, folder: Path | None) -> Path:
     from platformdirs import user_cache_path
 
-    return user_cache_path("ltsh-deploy") / "kernels"
+    folder = folder or user_cache_path("ltsh-deploy") / "kernels"
+    return folder / f"{kernel}-{architecture}-{_digest(kernel, architecture, compiler.name)}.cubin"
 
 
 def _digest(kernel: str, architecture: str, compiler: str) -> str:

@@ -5,6 +5,9 @@
 #include "memory.h"
 #include "threads.h"
 
+// Seen by kernels; everything else keeps to itself.
+#pragma GCC visibility push(default)
+
 extern "C" {
 void stand_in_check(void* address, std::size_t size, int kind, bool is_aligned_by_type) {
     using namespace stand_in;
@@ -43,3 +46,5 @@ STAND_IN_ACCESSES(4)
 STAND_IN_ACCESSES(8)
 STAND_IN_ACCESSES(16)
 }
+
+#pragma GCC visibility pop

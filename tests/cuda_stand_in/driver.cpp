@@ -135,6 +135,12 @@ API cuGetErrorString(int code, const char** text) {
 }
 API cuGetErrorName(int, const char** text) { return cuGetErrorString(kFault, text); }
 
+/// NVRTC asks for functions that are documented nowhere, and does without them.
+API cuGetExportTable(const void** table, const void*) {
+    *table = nullptr;
+    return kNotFound;
+}
+
 API cuDeviceGetCount(int* count) {
     *count = 1;
     return kOk;

@@ -66,7 +66,9 @@ def build(folder: Path) -> Path:
     )
     library = folder / "libcuda.so.1"
     units = [*(str(_FOLDER / name) for name in _UNITS), str(stubs)]
-    flags = ["-std=c++17", "-O2", "-g1", "-fPIC", "-shared", "-fvisibility=default", "-Wall", "-Wextra"]
+    flags = ["-std=c++17", "-O2", "-g1", "-fPIC", "-shared", "-fvisibility=hidden", "-Wall", "-Wextra"]
+    # Its own copy of C++'s library, seen by nobody: NVRTC, which has one too, would take a shared one for its own.
+    flags += ["-static-libstdc++", "-static-libgcc", "-Wl,--exclude-libs,ALL"]
     _run("g++", *flags, "-Wl,-soname,libcuda.so.1", "-o", str(library), *units, "-ldl")
     return library
 

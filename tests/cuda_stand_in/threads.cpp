@@ -218,6 +218,9 @@ using stand_in::State;
 
 // What device.h declares.
 
+// Seen by kernels; everything else keeps to itself.
+#pragma GCC visibility push(default)
+
 extern "C" {
 
 void stand_in_thread_index(unsigned* xyz) {
@@ -255,3 +258,5 @@ void stand_in_warp_barrier(unsigned mask, std::uint64_t brought, std::uint64_t* 
     stand_in::leave();
 }
 }
+
+#pragma GCC visibility pop
