@@ -28,7 +28,7 @@ from ltsh_deploy.errors import MissingPartError, UsageError
 from ltsh_deploy.fields import cells_to_pixels
 from ltsh_deploy.limbs import Connections, reading_order
 from ltsh_deploy.nvidia_driver import Gpu
-from ltsh_deploy.parts import install_line
+from ltsh_deploy.parts import import_part, install_line
 from ltsh_deploy.peaks import Peaks
 from ltsh_deploy.poses import Poses
 from ltsh_deploy.skeletons import Skeleton
@@ -102,9 +102,7 @@ class CudaDecoder:
                 config.max_limb,
             )
             with self._session.current(), self._session.named_errors("decoding by CUDA"):
-                import pycuda.driver
-
-                self._cuda: Any = pycuda.driver
+                self._cuda: Any = import_part("pycuda.driver", "decoding by CUDA", "cuda")
                 ends = skeleton.limb_ends.astype(np.int32)
                 self._decoder = DeviceDecoder(self._cuda, programs, self._session.stream, ends, settings)
                 self._uploads: dict[str, Any] = {}

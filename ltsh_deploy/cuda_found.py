@@ -19,7 +19,7 @@ __all__ = ["check_finite", "connections_of", "peaks_of", "table_of"]
 
 def check_finite(found: Found, layout: Layout) -> None:
     """Raise FieldsError when a map holds NaN or infinity."""
-    bad = found.not_finite.any(axis=0)
+    bad = np.any(found.not_finite, axis=0)
     for name, part in (("heat maps", bad[: layout.heatmaps]), ("PAFs", bad[layout.heatmaps :])):
         if part.any():
             raise not_finite(name)

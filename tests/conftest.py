@@ -21,6 +21,7 @@ MAY_SKIP = (
     *([re.escape(WITHOUT_SHARED)] if not SHARED.is_dir() else []),
     "there is no /dev/full here",
     "needs a C compiler for a stand-in driver",
+    "needs an NVIDIA GPU.*",
 )
 
 
