@@ -14,7 +14,7 @@ _log = logging.getLogger(__name__)
 
 @click.group("kernels")
 def command() -> None:
-    """Make the CUDA kernels' programs.
+    """Compile the CUDA kernels that decode on an NVIDIA GPU.
 
     They are otherwise made when a GPU first decodes, which takes about a second, and kept in the user's cache.
     """
