@@ -27,6 +27,7 @@ COMMANDS = {
     "evaluate": ("ltsh_deploy.cli.evaluate", "Measure a model, or stored predictions, on a data set."),
     "data": ("ltsh_deploy.cli.data", "Check a data set, and show what is in it."),
     "synthesize": ("ltsh_deploy.cli.synthesize", "Make data sets of synthetic people to train on."),
+    "kernels": ("ltsh_deploy.cli.kernels", "Compile the CUDA kernels that decode on an NVIDIA GPU."),
     "doctor": ("ltsh_deploy.cli.doctor", "Report versions, devices and which optional parts work."),
 }
 
