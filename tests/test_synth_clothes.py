@@ -234,6 +234,17 @@ def test_props_are_closed_solids_in_the_hand(kind: str, side: str) -> None:
     assert (corners.max(axis=0) > wrist - 0.15).all()
 
 
+@pytest.mark.parametrize("kind", ["stick", "racket", "umbrella"])
+def test_rods_have_vertices_all_along_by_which_it_is_noticed_who_they_are_in(kind: str) -> None:
+    outfit = new_outfit(2)
+    hold(outfit, kind, "L")
+    rod = outfit.layers[0].rest
+    direction = np.linalg.svd(rod - rod.mean(axis=0))[2][0]
+    along = np.sort((rod - rod.mean(axis=0)) @ direction)
+    assert np.ptp(along) > 0.3
+    assert np.diff(along).max() < 0.045
+
+
 def test_an_unknown_prop_is_refused() -> None:
     with pytest.raises(ValueError, match="no prop is called 'anvil'"):
         hold(new_outfit(), "anvil", "L")
