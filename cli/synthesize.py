@@ -125,6 +125,7 @@ def purely(
     mocap: Path | None,
     start: int,
     seed: int,
+    out: Path,
     **run: Any,
 ) -> int:
     """Synthetic people alone (D_S), before photographs or in drawn rooms and streets."""
@@ -133,8 +134,9 @@ def purely(
     prepare_numba()
     from ltsh_deploy.train.synth_scenes import PurelySynthetic
 
+    _keep_apart(out, backgrounds, mocap)
     recipe = PurelySynthetic(seed, people, pitch, size, backgrounds, mocap)
-    return _synthesise(recipe, range(start, start + count), **run)
+    return _synthesise(recipe, range(start, start + count), out=out, **run)
 
 
 @command.command("mixed")
@@ -184,7 +186,7 @@ def mixed(
     prepare_numba()
     from ltsh_deploy.train.synth_mixed import MixedIn
 
-    _keep_apart(out, dataset)
+    _keep_apart(out, dataset, mocap)
     options = json.dumps(parse_settings(settings), sort_keys=True, default=str)
     recipe = MixedIn(seed, kind, dataset, split, ignore_outside, options, per_image, people, mocap)
     return _synthesise(recipe, _within(range(recipe.total()), start, count), out=out, **run)
@@ -213,10 +215,23 @@ def stylised(mixed: Path, strength: float, count: int | None, start: int, seed: 
     return _synthesise(recipe, _within(recipe.numbers(), start, count), out=out, **run)
 
 
-def _keep_apart(out: Path, source: Path) -> None:
-    """Refuse to write shards where those lie that are read."""
-    if out.resolve() in (source.resolve(), source.resolve().parent if source.is_file() else None):
-        raise UsageError(f"{out}: the result would be written among what is read", "Name another folder with --out.")
+def _keep_apart(out: Path, *sources: Path | None) -> None:
+    """Refuse to write among what is read: into a folder that is read, or below it, or over its files."""
+    from ltsh_deploy.train.synth_folder import LTSH_FOLDER
+
+    # Not Path.resolve, which fails where links lead in circles.
+    target = Path(os.path.realpath(out))
+    for source in sources:
+        if source is None:
+            continue
+        read = Path(os.path.realpath(os.path.expanduser(source)))  # noqa: PTH111  (raises nothing)
+        within = read in (target, *target.parents)
+        beside = os.path.isfile(read) and read.parent == target  # noqa: PTH113  (raises nothing)
+        if within or beside or target / LTSH_FOLDER in (read, *read.parents):
+            raise UsageError(
+                f"{out}: the result would be written among what is read, {source}",
+                "Name a folder elsewhere with --out.",
+            )
 
 
 def _within(numbers: Sequence[int], start: int, count: int | None) -> list[int]:

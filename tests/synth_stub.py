@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from ltsh_deploy.datasets.files import visible_files
 from ltsh_deploy.errors import ImageError, InputError
 from ltsh_deploy.skeletons import LTSH15, MPII16
 from ltsh_deploy.train import synth_run
-from ltsh_deploy.train.synth_writers import encode_members
+from ltsh_deploy.train.synth_writers import encode_members, find_shards, read_shard
 from tests.dataset_files import person
 
 
@@ -82,6 +83,21 @@ def stub_person(x: float, y: float) -> dict[str, Any]:
         "characteristics": {"camera_pitch": 12.0, "min_distance": 20.0, "visibility": 1.0, "cropped": 0.0},
         "extra": {"mpii16": person(MPII16, x, y, 0.2).tolist(), "states": ["visible"] * LTSH15.num_joints},
     }
+
+
+def make(folder: Path, wanted: range, recipe: StubRecipe = StubRecipe(), **changes: Any) -> int:
+    """How many pictures a run made."""
+    options = {"per_shard": 10, "workers": 1, "ltsh": True, "done": lambda steps: None} | changes
+    return synth_run.make_pictures(recipe, folder, wanted, **options).made
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    """What a user sees and copies."""
+    return {str(p.relative_to(folder)): p.read_bytes() for p in visible_files(folder, "**/*") if p.is_file()}
+
+
+def numbers_in(folder: Path) -> list[int]:
+    return [number for shard in find_shards(folder).values() for number, _ in read_shard(shard)]
 
 
 class InThisProcess:

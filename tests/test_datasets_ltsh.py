@@ -229,6 +229,17 @@ def test_a_folder_of_files_with_masks(tmp_path: Path) -> None:
     assert two.read_ignore((200, 220)) is None
 
 
+@pytest.mark.parametrize(
+    "hidden", [".train-00000006-00000009.0a1b2c3d.part.json", "deep/._people.json", ".checkpoints/people.json"]
+)
+def test_hidden_files_are_no_annotations(tmp_path: Path, hidden: str) -> None:
+    ltsh_set(tmp_path, ltsh_entry())
+    (tmp_path / hidden).parent.mkdir(exist_ok=True)
+    for text in ('{"root":[', json.dumps({"root": [ltsh_entry("b.png")]})):
+        (tmp_path / hidden).write_text(text)
+        assert [s.id for s in open_dataset("ltsh", tmp_path)] == ["a.png"]
+
+
 def test_masks_may_lie_as_the_pictures_do(tmp_path: Path) -> None:
     file = ltsh_set(tmp_path, ltsh_entry("s/a.png"), ltsh_entry("s/b.png"), pictures=("s/a.png", "s/b.png"))
     (tmp_path / "m" / "s").mkdir(parents=True)

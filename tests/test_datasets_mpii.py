@@ -190,3 +190,10 @@ def test_a_groups_file_must_fit(conformance: Path, tmp_path: Path) -> None:
     scipy_io.savemat(wrong, {"groups": np.array([np.array([[5]])], dtype=object)})
     with pytest.raises(InputError, match="picture 0 has 2 people"):
         read_mpii_groups(wrong, images[:1])
+
+
+def test_a_hidden_file_is_not_taken_for_the_annotations(tmp_path: Path) -> None:
+    for name in ("own.mat", "._own.mat"):
+        (tmp_path / name).write_bytes(b"none")
+    with pytest.raises(InputError, match=r"/own\.mat"):
+        open_dataset("mpii", tmp_path)

@@ -101,6 +101,20 @@ def test_splits_come_from_the_shards_names(tmp_path: Path, caplog: pytest.LogCap
         open_dataset("shards", tmp_path, split="test")
 
 
+@pytest.mark.parametrize("hidden", [".train-00000006.0a1b2c3d.part.tar", "._train-0.tar"])
+def test_hidden_files_are_no_shards(tmp_path: Path, hidden: str) -> None:
+    """A killed run leaves half a shard under such a name, and some systems files of their own."""
+    path = shard(tmp_path / "train-0.tar", a__json=labels(), a__png=picture())
+    for data in (path.read_bytes(), path.read_bytes()[:700], b"none"):
+        (tmp_path / hidden).write_bytes(data)
+        dataset = open_dataset("shards", tmp_path)
+        assert [s.id for s in dataset] == ["train-0/a"]
+        assert not dataset.skipped
+    path.unlink()
+    with pytest.raises(InputError, match="holds no tar files"):
+        open_dataset("shards", tmp_path)
+
+
 def test_names_may_have_folders_and_long_paths(tmp_path: Path) -> None:
     folder = "./" + "deep/" * 40
     write_tar(tmp_path / "train.tar", {})

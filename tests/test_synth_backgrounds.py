@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from pathlib import Path
+from unittest.mock import ANY
 
 import cv2
 import numpy as np
@@ -11,9 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ltsh_deploy.errors import SourceError
+from ltsh_deploy.images import read_image
 from ltsh_deploy.train.synth_backgrounds import Backdrop, Photographs, open_backgrounds
-from ltsh_deploy.train.synth_camera import aim_camera, focal_length, horizon_row, sample_camera
+from ltsh_deploy.train.synth_camera import aim_camera, focal_length, sample_camera
 from ltsh_deploy.train.synth_drawn_places import draw_place_for
+from ltsh_deploy.train.synth_palettes import car_colour, furnishing_colour, srgb_from_linear
 from ltsh_deploy.train.synth_place_plan import Plan
 from ltsh_deploy.train.synth_place_rays import PlaceView
 from ltsh_deploy.train.synth_place_surfaces import PAINT
@@ -21,6 +26,7 @@ from ltsh_deploy.train.synth_places import draw_place
 from ltsh_deploy.train.synth_rooms import plan_room
 from ltsh_deploy.train.synth_streets import plan_outdoors
 from ltsh_deploy.train.synth_types import Camera
+from tests.synth_views import horizon_row
 
 
 def write_picture(path: Path, width: int = 300, height: int = 200, value: int = 90) -> None:
@@ -41,7 +47,7 @@ def draw(folder: Path, seed: int = 0, size: tuple[int, int] = (120, 90)) -> Back
 def test_photographs_fill_the_picture_and_come_back_with_the_seed(tmp_path: Path) -> None:
     for n in range(4):
         write_picture(tmp_path / "deep" / f"{n}.png", value=40 * n)
-    drawn = [draw(tmp_path, seed) for seed in range(12)]
+    drawn = [draw(tmp_path, seed) for seed in range(24)]
     assert all(place.image.shape == (90, 120, 3) and place.image.dtype == np.uint8 for place in drawn)
     assert all(place.light is None and place.ground is None for place in drawn)
     assert len({place.record["photograph"] for place in drawn}) == 4
@@ -64,6 +70,46 @@ def test_pictures_that_cannot_be_used_are_passed_over(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no picture")
     (tmp_path / ".hidden.jpg").write_bytes(b"nothing")
     assert {draw(tmp_path, seed).record["photograph"] for seed in range(8)} == {"good.jpg"}
+
+
+def test_one_good_picture_among_many_bad_ones_is_found_and_the_others_are_counted_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_picture(tmp_path / "zz.jpg")
+    data = (tmp_path / "zz.jpg").read_bytes()
+    for n in range(40):
+        (tmp_path / f"a{n}.jpg").write_bytes(data[: len(data) // 2])
+        write_picture(tmp_path / f"b{n}.png", 20, 10)
+    backgrounds = open_backgrounds(tmp_path, (120, 90))
+    (told,) = caplog.messages
+    assert "80 of 81 pictures cannot be used as backgrounds" in told
+    assert f"(first: {tmp_path / 'a0.jpg'}: " in told
+    drawn = [backgrounds.draw(np.random.default_rng(seed), camera_for()) for seed in range(3)]
+    assert {place.record["photograph"] for place in drawn} == {"zz.jpg"}
+    assert backgrounds.record() == {"pictures": 1, "digest": ANY}
+    assert len(caplog.messages) == 1
+
+
+def test_a_picture_that_looks_whole_and_is_not_is_passed_over_too(tmp_path: Path) -> None:
+    write_picture(tmp_path / "good.png")
+    head = (tmp_path / "good.png").read_bytes()[:33]
+    chunks = [(b"IDAT", b"no pixels"), (b"IEND", b"")]
+    rest = [struct.pack(">I", len(d)) + name + d + struct.pack(">I", zlib.crc32(name + d)) for name, d in chunks]
+    for n in range(60):
+        (tmp_path / f"bad{n}.png").write_bytes(head + b"".join(rest))
+    assert {draw(tmp_path, seed).record["photograph"] for seed in range(4)} == {"good.png"}
+
+
+def test_pictures_that_are_turned_upright_count_as_they_are_shown(tmp_path: Path) -> None:
+    """Both are stored as 40 x 300 pixels; the first is shown as 300 x 40."""
+    write_picture(tmp_path / "turned.jpg", 40, 300)
+    data = (tmp_path / "turned.jpg").read_bytes()
+    (tmp_path / "upright.jpg").write_bytes(data)
+    exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
+    (tmp_path / "turned.jpg").write_bytes(data[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + data[2:])
+    assert read_image(tmp_path / "turned.jpg").shape == (40, 300, 3)
+    for size, name in (((300, 40), "turned.jpg"), ((40, 300), "upright.jpg")):
+        assert {draw(tmp_path, seed, size).record["photograph"] for seed in range(6)} == {name}
 
 
 def test_a_folder_of_no_use_is_refused_with_its_name_and_what_to_do(tmp_path: Path) -> None:
@@ -216,3 +262,17 @@ def test_rooms_hold_the_free_space_and_the_camera_below_the_ceiling(height: floa
         plan = plan_room(np.random.default_rng(seed), 4.0, height)
         assert plan.room[1, 2] > height
         assert (np.abs(plan.room[:, :2]) > 4.0).all()
+
+
+def test_nothing_that_rooms_are_furnished_with_is_loud_and_few_cars_are() -> None:
+    rng = np.random.default_rng(0)
+    furniture, cars = (
+        np.array([srgb_from_linear(draw(rng)) for _ in range(800)]) for draw in (furnishing_colour, car_colour)
+    )
+    # The difference of a colour's largest and smallest channel; pinks and purples have more red and blue than green.
+    assert np.ptp(furniture, axis=1).max() < 0.55
+    purple = np.minimum(furniture[:, 0], furniture[:, 2]) - furniture[:, 1]
+    assert purple.max() < 0.1
+    assert np.ptp(furniture.mean(axis=1)) > 0.4
+    assert 0.6 < (np.ptp(cars, axis=1) < 0.02).mean() < 0.85
+    assert (np.ptp(cars, axis=1) > 0.3).any()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -231,6 +233,76 @@ def test_a_file_that_cannot_be_used_is_named_with_what_is_wrong(tmp_path: Path, 
         library(tmp_path, broken=BROKEN[kind])
     assert "broken.bvh" in raised.value.message
     assert raised.value.remedy
+
+
+HIERARCHY = GOOD.partition("MOTION")[0]
+MOTION = "MOTION\nFrames: 1\nFrame Time: 0.1\n0 0 0\n"
+
+
+def test_a_hierarchy_that_is_cut_off_anywhere_is_named_with_the_line(tmp_path: Path) -> None:
+    path, kept = tmp_path / "cut.bvh", ""
+    words = [(line, word) for line, text in enumerate(HIERARCHY.splitlines(), 1) for word in text.split()]
+    for (line, word), (following, _) in pairwise(words):
+        kept += word
+        path.write_text(f"{kept}\n{MOTION}")
+        with pytest.raises(InputError, match=rf"cut\.bvh, line {line}: cannot read the HIERARCHY: ") as raised:
+            read_bvh(path)
+        assert raised.value.remedy
+        kept += " " if following == line else "\n"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("CHANNELS 3 Z", "CHANNELS 3 W", "line 9: cannot read the HIERARCHY: unknown channel 'Wrotation'"),
+        ("CHANNELS 3", "CHANNELS " + "9" * 5000, "line 9: cannot read the HIERARCHY: '999"),
+        ("OFFSET 9.0000", "OFFSET nine", "line 8: cannot read the HIERARCHY: 'nine' is no number of an offset"),
+        ("Frames: 4", "Frames: four", "'four' is no number of frames"),
+        ("Frames: 4", "Frames: -4", "'-4' is no number of frames"),
+        ("Frames: 4", "Frames: " + "4" * 5000, "is no number of frames"),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_line(tmp_path: Path, old: str, new: str, said: str) -> None:
+    assert old in GOOD
+    with pytest.raises(InputError) as raised:
+        library(tmp_path, a=GOOD.replace(old, new, 1))
+    assert said in raised.value.message
+    assert re.search(r"a\.bvh, line \d+: ", raised.value.message)
+    assert len(raised.value.message) < 500
+
+
+@pytest.mark.parametrize(
+    ("said", "end", "poses_kept", "broken"),
+    [
+        (4, "\n", 4, 0),
+        (100, "\n", 4, 0),
+        # Half a number is a number too.
+        (100, "", 3, 0),
+        (4, "", 4, 0),
+        (3, "\n", 3, 0),
+        (1, "", 1, 0),
+        (999_999_999, "\n", 4, 0),
+    ],
+)
+def test_frames_are_as_many_as_the_file_says_and_has(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, said: int, end: str, poses_kept: int, broken: int
+) -> None:
+    text = GOOD.replace("Frames: 4", f"Frames: {said}").rstrip("\n") + end
+    with caplog.at_level(logging.WARNING):
+        found = library(tmp_path, walk=text, good=GOOD)
+    assert (len(found) - 4, found.broken_frames) == (poses_kept, broken)
+    assert ("in 1 motion files, frames are missing or too many" in caplog.text) == (said != 4)
+    assert (f"walk.bvh: it says {said} frames and has 4" in caplog.text) == (said != 4)
+
+
+def test_a_file_that_says_it_has_no_frames_has_none(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"holds no whole frame \(0 broken; it says 0 frames and has 4\)"):
+        library(tmp_path, walk=GOOD.replace("Frames: 4", "Frames: 0"))
+
+
+def test_hidden_files_are_no_motions(tmp_path: Path) -> None:
+    (tmp_path / "._walk.bvh").write_bytes(b"\0\5\x16\7")
+    assert not library(tmp_path, walk=GOOD).skipped
 
 
 def test_unknown_joints_are_named(tmp_path: Path) -> None:

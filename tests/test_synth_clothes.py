@@ -21,10 +21,10 @@ from ltsh_deploy.train.synth_kinematics import pose_body
 from ltsh_deploy.train.synth_materials import CLOTH, EYE, HAIR, SHOE, SKIN
 from ltsh_deploy.train.synth_meshes import Solid, ball, box, left_of, ring, tube, vertex_normals, without_unused
 from ltsh_deploy.train.synth_outfit import Outfit
-from ltsh_deploy.train.synth_poses import key_pose, sample_pose
 from ltsh_deploy.train.synth_props import HAND_PROPS, hold
 from ltsh_deploy.train.synth_types import Figure, PosedBody
 from ltsh_deploy.train.synth_wardrobe import wardrobe_of
+from tests.synth_bodies import key_pose, sample_pose
 
 
 def posed_person(seed: int) -> PosedBody:
@@ -232,6 +232,17 @@ def test_props_are_closed_solids_in_the_hand(kind: str, side: str) -> None:
     corners = np.concatenate([layer.rest for layer in outfit.layers])
     assert (corners.min(axis=0) < wrist + 0.15).all()
     assert (corners.max(axis=0) > wrist - 0.15).all()
+
+
+@pytest.mark.parametrize("kind", ["stick", "racket", "umbrella"])
+def test_rods_have_vertices_all_along_by_which_it_is_noticed_who_they_are_in(kind: str) -> None:
+    outfit = new_outfit(2)
+    hold(outfit, kind, "L")
+    rod = outfit.layers[0].rest
+    direction = np.linalg.svd(rod - rod.mean(axis=0))[2][0]
+    along = np.sort((rod - rod.mean(axis=0)) @ direction)
+    assert np.ptp(along) > 0.3
+    assert np.diff(along).max() < 0.045
 
 
 def test_an_unknown_prop_is_refused() -> None:

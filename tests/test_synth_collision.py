@@ -20,8 +20,9 @@ from ltsh_deploy.train.synth_collision import (
     self_collision,
 )
 from ltsh_deploy.train.synth_kinematics import pose_body
-from ltsh_deploy.train.synth_poses import PosePrior, key_pose, sample_posed_body
+from ltsh_deploy.train.synth_poses import PosePrior, sample_posed_body
 from ltsh_deploy.train.synth_types import Figure, PosedBody
+from tests.synth_bodies import key_pose
 
 BODY = load_body()
 SKIN = BODY.vertices_of("body")

@@ -15,10 +15,10 @@ from ltsh_deploy.train.synth_body import load_body, sample_shape
 from ltsh_deploy.train.synth_collision import centre_of_mass
 from ltsh_deploy.train.synth_keyposes import load_key_poses
 from ltsh_deploy.train.synth_kinematics import hinge_twist, pose_body, to_body, to_outward
-from ltsh_deploy.train.synth_poses import key_pose
 from ltsh_deploy.train.synth_rotations import about, bend, bend_angles, fraction, frame, shortest, unit
 from ltsh_deploy.train.synth_skinning import skin
 from ltsh_deploy.train.synth_types import PosedBody
+from tests.synth_bodies import key_pose
 
 BODY = load_body()
 SHAPE = sample_shape(BODY, np.random.default_rng(1))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ltsh_deploy.images import Image
-from ltsh_deploy.train.synth_lens import Lens, measure_lens, photograph, sample_lens, through_lens
+from ltsh_deploy.train.synth_lens import Lens, measure_lens, noise_level, photograph, sample_lens, through_lens
 from ltsh_deploy.train.synth_light import LINEAR
 
 
@@ -75,6 +75,22 @@ def test_the_blur_of_a_photograph_is_found(blur: float, seed: int) -> None:
 def test_the_noise_of_a_photograph_is_found(noise: float) -> None:
     taken = photograph(shapes(), np.random.default_rng(0), Lens(noise=noise))
     assert measure_lens(taken).noise == pytest.approx(noise, rel=0.4, abs=0.1)
+
+
+@pytest.mark.parametrize("sigma", [2.0, 5.0])
+def test_noise_is_measured_in_a_part_of_a_picture(sigma: float) -> None:
+    rng = np.random.default_rng(2)
+    grey = np.linspace(60, 180, 200)[None] + rng.normal(0, [[sigma] * 96 + [2 * sigma] * 104], (200, 200))
+    picture = np.repeat(np.rint(grey.clip(0, 255)).astype(np.uint8)[..., None], 3, axis=2)
+    left = np.arange(200)[None].repeat(200, 0) < 96
+    assert noise_level(picture, left) == pytest.approx(sigma, rel=0.2)
+    assert noise_level(picture, ~left) == pytest.approx(2 * sigma, rel=0.2)
+    # A block of which less than half is in the part, or not clipped, tells nothing.
+    assert noise_level(picture, np.zeros((200, 200), bool)) is None
+    few = np.zeros((200, 200), bool)
+    few[16:32, 16:24] = True
+    assert noise_level(picture, few) is None
+    assert noise_level(np.full((64, 64, 3), 255, np.uint8)) is None
 
 
 @pytest.mark.parametrize("level", [0, 128, 255])

@@ -77,6 +77,27 @@ def test_no_shadow_falls_on_sky_but_on_the_ground() -> None:
     assert taken[260:].min() > 0.95
     photo[:240] = 230
     assert open_ground(photo)[:150].max() < 0.05
-    photo[:240] = 100
+    photo[:240] = 60
     assert open_ground(photo).min() > 0.95
     assert open_ground(np.full((3, 5, 3), 128, np.uint8)).shape == (3, 5)
+
+
+def test_no_shadow_falls_on_a_dull_sky_nor_on_what_stands_before_it() -> None:
+    photo = np.full((480, 640, 3), 60, np.uint8)
+    photo[:200] = 130
+    photo[40:, 280:360] = 60  # a tower
+    photo[300:340, 100:200] = 130  # a puddle
+    taken = open_ground(photo)
+    assert taken[:150, :230].max() < 0.05
+    assert taken[:150, 410:].max() < 0.05
+    assert taken[:8].max() < 0.05
+    assert taken[210:].min() > 0.95
+    # The tower has no sky below its top, as a balloon has.
+    assert taken[60:190, 300:340].min() > 0.95
+    photo[40:120, 280:360], photo[120:, 280:360] = 60, 130
+    photo[200:] = 60
+    assert open_ground(photo)[:150].max() < 0.05
+    # Light that takes up little of the upper edge is a lamp, or a window.
+    lamp = np.full((480, 640, 3), 60, np.uint8)
+    lamp[:200, 300:360] = 130
+    assert open_ground(lamp).min() > 0.95

@@ -21,8 +21,9 @@ from ltsh_deploy.train.synth_collision import self_collision
 from ltsh_deploy.train.synth_keyposes import KINDS, load_key_poses
 from ltsh_deploy.train.synth_kinematics import pose_body
 from ltsh_deploy.train.synth_limits import ATHLETE, ORDINARY, Limits, foot_turn
-from ltsh_deploy.train.synth_poses import PosePrior, key_pose, sample_pose, sample_posed_body, within_limits
+from ltsh_deploy.train.synth_poses import PosePrior, sample_posed_body, within_limits
 from ltsh_deploy.train.synth_types import Pose
+from tests.synth_bodies import key_pose, sample_pose
 
 ROOT = Path(__file__).parent.parent
 BODY = load_body()

@@ -9,12 +9,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from ltsh_deploy.train.synth_camera import aim_camera, ground_point
+from ltsh_deploy.train.synth_camera import aim_camera
 from ltsh_deploy.train.synth_light import LINEAR, to_srgb
 from ltsh_deploy.train.synth_materials import CLOTH, PROP, SKIN
 from ltsh_deploy.train.synth_render import MOST_FIGURES, join_figures, render
 from ltsh_deploy.train.synth_types import Camera, Figure, Rendered
 from tests.synth_dummies import NO_TEXTURES, ball, card, dummy, figure, light, material
+from tests.synth_views import ground_point
 
 GREY = np.full((60, 80, 3), 120, np.uint8)
 #: Two metres in front of a card at y = 0: a pixel is 2 cm wide there.

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures.process import BrokenProcessPool
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -20,22 +21,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ltsh_deploy.datasets import open_dataset
-from ltsh_deploy.errors import InputError, OutputError, UsageError
+from ltsh_deploy.errors import InputError, OutputError
 from ltsh_deploy.skeletons import LTSH15
 from ltsh_deploy.train import synth_run
-from ltsh_deploy.train.synth_ltsh import LTSH_FOLDER
-from ltsh_deploy.train.synth_run import make_pictures
+from ltsh_deploy.train.synth_folder import INDEX, LTSH_FOLDER
 from ltsh_deploy.train.synth_sheet import SHEET, write_sheet
 from ltsh_deploy.train.synth_writers import (
-    INDEX,
     ShardRange,
     ShardWriter,
     find_shards,
     missing_runs,
     read_shard,
-    remove_leftovers,
 )
-from tests.synth_stub import InThisProcess, StubRecipe
+from tests.synth_stub import InThisProcess, StubRecipe, files_of, make, numbers_in
 
 ROOT = Path(__file__).parent.parent
 
@@ -43,19 +41,6 @@ ROOT = Path(__file__).parent.parent
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(synth_run, "ProcessPoolExecutor", InThisProcess)
-
-
-def make(folder: Path, wanted: range, recipe: StubRecipe = StubRecipe(), **changes: Any) -> int:  # noqa: B008
-    options = {"per_shard": 10, "workers": 1, "ltsh": True, "done": lambda steps: None} | changes
-    return make_pictures(recipe, folder, wanted, **options).made
-
-
-def files_of(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
-
-
-def numbers_in(folder: Path) -> list[int]:
-    return [number for shard in find_shards(folder).values() for number, _ in read_shard(shard)]
 
 
 @pytest.mark.usefixtures("here")
@@ -121,45 +106,10 @@ def test_the_json_layout_can_be_added_later(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("here")
-def test_pictures_of_other_options_do_not_get_into_one_folder(tmp_path: Path) -> None:
-    make(tmp_path, range(3))
-    with pytest.raises(UsageError, match="made with seed 0, and now it is 1"):
-        make(tmp_path, range(3, 6), StubRecipe(seed=1))
-    assert numbers_in(tmp_path) == [0, 1, 2]
-
-
-@pytest.mark.usefixtures("here")
-@pytest.mark.parametrize("content", [b"{}", b"[]", b'{"generator": 3}'])
-def test_a_folder_of_something_else_is_refused(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / INDEX).write_bytes(content)
-    with pytest.raises(InputError, match="did not make"):
-        make(tmp_path, range(3))
-    assert (tmp_path / INDEX).read_bytes() == content
-
-
-@pytest.mark.usefixtures("here")
-def test_strange_shards_are_not_added_to(tmp_path: Path) -> None:
-    (tmp_path / "train-00.tar").write_bytes(bytes(1024))
-    with pytest.raises(UsageError, match="did not make"):
-        make(tmp_path, range(3))
-
-
-@pytest.mark.usefixtures("here")
 def test_a_bug_names_its_picture(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="picture 3: ZeroDivisionError: nought"):
         make(tmp_path, range(5), StubRecipe(trouble=3, what="bug"))
     assert numbers_in(tmp_path) == [0, 1, 2]
-
-
-@pytest.mark.usefixtures("here")
-def test_a_picture_that_cannot_be_read_is_left_out_once_and_for_all(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    assert make(tmp_path, range(6), StubRecipe(trouble=3, what="unreadable")) == 5
-    assert "picture 3 is left out: a.jpg: is damaged" in caplog.text
-    assert numbers_in(tmp_path) == [0, 1, 2, 4, 5]
-    assert make(tmp_path, range(6)) == 0
-    assert len(open_dataset("shards", tmp_path)) == len(open_dataset("ltsh", tmp_path / LTSH_FOLDER)) == 5
 
 
 @pytest.mark.usefixtures("here")
@@ -186,7 +136,7 @@ def test_what_was_finished_stays_when_the_disk_is_full(
         with pytest.raises(OutputError, match="No space left"):
             make(tmp_path, range(10))
     assert numbers_in(tmp_path) == list(range(full_at))
-    assert not list(tmp_path.glob(".*"))
+    assert not list(tmp_path.glob(".*.part.*"))
     make(tmp_path, range(10))
     assert numbers_in(tmp_path) == list(range(10))
     assert len(open_dataset("shards", tmp_path)) == 10
@@ -196,26 +146,6 @@ def test_a_folder_that_cannot_be_made_is_an_error_that_names_it(tmp_path: Path) 
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="file"):
         make(tmp_path / "file", range(3))
-
-
-def test_leftovers_of_a_killed_run_go_but_not_those_of_a_running_one(tmp_path: Path) -> None:
-    stale = tmp_path / ".train-00000010.0a1b2c3d.part.tar"
-    stale.write_bytes(b"half")
-    other = tmp_path / ".train-something.part.tar"
-    other.write_bytes(b"not ours")
-    with ShardWriter(tmp_path, "train", 0) as writer:
-        writer.add({"jpg": b"x", "json": b"{}"})
-        remove_leftovers(tmp_path)
-    assert not stale.exists()
-    assert other.exists()
-    assert list(find_shards(tmp_path)) == [ShardRange(0, 0)]
-
-
-def test_shards_that_overlap_are_refused(tmp_path: Path) -> None:
-    for name in ("train-00000000-00000009.tar", "train-00000005-00000012.tar"):
-        (tmp_path / name).write_bytes(b"")
-    with pytest.raises(InputError, match="hold some pictures twice"):
-        find_shards(tmp_path)
 
 
 @pytest.mark.parametrize("damage", [lambda data: data[:700], lambda data: b"rubbish" * 400])
@@ -270,6 +200,23 @@ def test_processes_give_the_same_bytes_as_one(tmp_path: Path, monkeypatch: pytes
     assert files_of(tmp_path / "two") == files_of(tmp_path / "none")
 
 
+def test_a_pool_that_takes_no_more_is_told_as_one_that_gives_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Broken(InThisProcess):
+        def submit(self, function: Any, *arguments: Any) -> Any:
+            if arguments[-1] == 6:
+                raise BrokenProcessPool("a child process ended")
+            return super().submit(function, *arguments)
+
+    monkeypatch.setattr(synth_run, "ProcessPoolExecutor", Broken)
+    with pytest.raises(OutputError, match="out of memory"):
+        make(tmp_path, range(12))
+    found = numbers_in(tmp_path)
+    assert found == list(range(len(found)))
+    assert 0 < len(found) < 6
+
+
 @pytest.mark.slow
 def test_a_worker_that_dies_is_told_and_costs_nothing_finished(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="out of memory"):
@@ -282,8 +229,7 @@ def test_a_worker_that_dies_is_told_and_costs_nothing_finished(tmp_path: Path) -
 def test_an_interrupted_run_keeps_what_it_finished_and_leaves_no_process(tmp_path: Path) -> None:
     program = (
         "import sys\n"
-        "from tests.synth_stub import StubRecipe\n"
-        "from tests.test_synth_run import make\n"
+        "from tests.synth_stub import StubRecipe, make\n"
         "from pathlib import Path\n"
         "if __name__ == '__main__':\n"
         f"    make(Path({str(tmp_path / 'out')!r}), range(60), StubRecipe(what='slow'))\n"

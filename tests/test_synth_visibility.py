@@ -68,10 +68,30 @@ def test_joints_are_hidden_by_oneself_by_others_or_by_nobody() -> None:
     np.testing.assert_allclose(person.joints2d[MPII16.joints.index("left_wrist")], [39.5 - 30 / 2.05, 29.5], atol=1e-4)
 
 
-def test_joints_of_small_people_lie_less_deep() -> None:
-    adult, child = joint_depths(1.7), joint_depths(0.85)
-    np.testing.assert_allclose(child, adult / 2)
-    assert adult.shape == (16,)
+#: Metres below the surface of somebody of 1.7 m at which joints are still seen. Labels mean something else when these
+#: are changed.
+DEPTHS = {
+    "ankle": 0.10, "knee": 0.11, "hip": 0.20, "pelvis": 0.25, "thorax": 0.19, "neck": 0.11, "head_top": 0.14,
+    "wrist": 0.075, "elbow": 0.09, "shoulder": 0.125,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("height", [1.7, 1.2])
+@pytest.mark.parametrize(("below", "expected"), [(-0.004, State.VISIBLE), (0.004, State.SELF_OCCLUDED)])
+def test_each_joint_may_lie_so_deep_in_a_body(height: float, below: float, expected: State) -> None:
+    depths = [DEPTHS[name.removeprefix("left_").removeprefix("right_")] * height / 1.7 for name in MPII16.joints]
+    np.testing.assert_allclose(joint_depths(height), depths, rtol=1e-12)
+    points = [(0.0, depth + below, 1.0) for depth in depths]
+    body = card((-0.5, 0.5), 0.0, (0.0, 2.0), joints=np.array(points, np.float32), attributes={"height": height})
+    assert [State(s) for s in truth([body])[0].state.tolist()] == [expected] * 16
+
+
+@pytest.mark.parametrize(("below", "expected"), [(-0.004, State.VISIBLE), (0.004, State.OTHER_OCCLUDED)])
+def test_no_joint_may_lie_below_the_surface_of_others(below: float, expected: State) -> None:
+    joints = np.array([(0.0, below, 1.0)] * 16, np.float32)
+    # Its own surface is beside the joints, so that the other's is the first on the way to them.
+    person, _ = truth([card((0.3, 0.5), 0.0, (0.0, 2.0), joints=joints), card((-0.2, 0.2), 0.0, (0.0, 2.0))])
+    assert (person.state == expected).all()
 
 
 def test_shares_of_an_outline() -> None:
@@ -93,6 +113,14 @@ def test_what_lies_beyond_the_border_is_cropped() -> None:
         person = truth([card((middle - 0.2, middle + 0.2), 0.0, (0.8, 1.2))])[0]
         assert person.cropped == pytest.approx(share, abs=0.04)
         assert person.visibility == (0.0 if share == 1 else 1.0)
+
+
+def test_who_is_cropped_and_covered_is_seen_in_part_of_what_is_in_the_picture() -> None:
+    # Of 0.6 m, 0.3 m lie beyond the border at 0.79 m; a third of the rest is covered, from half a metre nearer.
+    cut = card((0.49, 1.09), 0.0, (0.8, 1.2))
+    person = truth([cut, card((0.3, 0.59 * 0.75), -0.5, (0.5, 1.5))])[0]
+    assert person.cropped == pytest.approx(0.5, abs=0.02)
+    assert person.visibility == pytest.approx(2 / 3, abs=0.04)
 
 
 def test_people_behind_the_camera_or_larger_than_the_picture_have_shares_too() -> None:

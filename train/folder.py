@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 from ltsh_deploy.errors import OutputError, UsageError
+from ltsh_deploy.train.locks import LOCK, try_lock
 from ltsh_deploy.train.processes import first_alone
 
-__all__ = ["BAD_BATCH", "BEST", "CONFIG", "LAST", "LOCK", "STATE", "claimed", "open_folder"]
+__all__ = ["BAD_BATCH", "BEST", "CONFIG", "LAST", "STATE", "claimed", "open_folder"]
 
 BEST, LAST, STATE, CONFIG = "best.safetensors", "last.safetensors", "state.pt", "config.yaml"
 BAD_BATCH = "bad_batch.pt"
-LOCK = ".lock"
 
 
 @contextmanager
@@ -37,7 +36,8 @@ def claimed(out: Path) -> Iterator[None]:
             claims.append((out / LOCK).open("ab"))
         except OSError as error:
             raise OutputError(f"{out}: the folder cannot be written to ({error.strerror})") from None
-        _lock(claims[0], out)
+        if not try_lock(claims[0]):
+            raise UsageError(f"{out}: another run is writing into this folder", "Choose another --out.")
 
     try:
         first_alone(claim)
@@ -45,18 +45,6 @@ def claimed(out: Path) -> Iterator[None]:
     finally:
         for file in claims:
             file.close()
-
-
-def _lock(file: BinaryIO, out: Path) -> None:
-    try:
-        import fcntl
-    except ImportError:
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
-            raise UsageError(f"{out}: another run is writing into this folder", "Choose another --out.") from None
 
 
 def open_folder(out: Path, text: str, *, resume: bool, source: Path | None = None) -> None:

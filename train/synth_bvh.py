@@ -14,12 +14,13 @@ from pathlib import Path
 
 import numpy as np
 
+from ltsh_deploy.datasets.files import visible_files
 from ltsh_deploy.errors import InputError
 from ltsh_deploy.train.synth_bvh_file import Motion, read_bvh
 from ltsh_deploy.train.synth_bvh_poses import PARTS, Clip, clip_of
 from ltsh_deploy.train.synth_types import Pose
 
-__all__ = ["MotionLibrary", "find_limbs", "read_mocap"]
+__all__ = ["MotionLibrary", "find_limbs", "motion_files", "read_mocap"]
 
 _log = logging.getLogger(__name__)
 
@@ -81,10 +82,10 @@ def read_mocap(folder: Path) -> MotionLibrary:
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no folder of motion files", "Give a folder with BVH files in it.")
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() == ".bvh" and path.is_file())
+    files = motion_files(folder)
     if not files:
         raise InputError(f"{folder}: holds no BVH files", "Give a folder with files that end in .bvh.")
-    clips, skipped, broken = [], [], 0
+    clips, skipped, odd, broken = [], [], list[str](), 0
     for path in files:
         try:
             motion = read_bvh(path)
@@ -95,6 +96,7 @@ def read_mocap(folder: Path) -> MotionLibrary:
             skipped.append((path, error.message))
             continue
         clips.append(clip)
+        odd += [f"{path}: {motion.odd}"] if motion.odd else []
         broken += motion.broken + len(motion.frames) - len(clip)
     reasons = "; ".join(reason for _, reason in skipped[:_SHOWN])
     more = f" and {len(skipped) - _SHOWN} more" if len(skipped) > _SHOWN else ""
@@ -102,9 +104,16 @@ def read_mocap(folder: Path) -> MotionLibrary:
         raise InputError(f"{folder}: not one of {len(files)} motion files can be used: {reasons}{more}", _REMEDY)
     if skipped:
         _log.warning("%s: left out %d of %d motion files: %s%s", folder, len(skipped), len(files), reasons, more)
+    if odd:
+        _log.warning("%s: in %d motion files, frames are missing or too many (first: %s)", folder, len(odd), odd[0])
     if broken:
         _log.warning("%s: left out %d broken frames", folder, broken)
     return MotionLibrary(tuple(clips), tuple(skipped), broken)
+
+
+def motion_files(folder: Path) -> list[Path]:
+    """The BVH files in a folder and the folders in it, by name."""
+    return [path for path in visible_files(folder, "**/*") if path.suffix.lower() == ".bvh" and path.is_file()]
 
 
 def find_limbs(motion: Motion, where: object) -> dict[str, Sequence[int]]:

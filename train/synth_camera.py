@@ -1,10 +1,9 @@
-"""Cameras: how they are aimed, drawn at random, and what ground they see."""
+"""Cameras: how they are aimed, and drawn at random."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +14,6 @@ __all__ = [
     "aim_camera",
     "camera_rotation",
     "focal_length",
-    "ground_point",
-    "horizon_row",
     "sample_camera",
 ]
 
@@ -100,25 +97,3 @@ def sample_camera(
     # One that looks up would be below the ground.
     x, y, z = aimed.centre.tolist()
     return replace(aimed, centre=np.array([x, y, max(z, _LOWEST_CAMERA)]))
-
-
-def horizon_row(camera: Camera, column: float) -> float:
-    """The row at which the horizon crosses a column of pixels; infinite where it never does.
-
-    Rows below it show the ground, if the camera is not upside down. May lie outside the picture.
-    """
-    # Directions (right, down, 1) with no part along the world's Z.
-    right = (column - camera.principal[0]) / camera.focal
-    across, below, ahead = camera.rotation[:, 2].tolist()
-    if abs(below) < 1e-9:
-        return math.copysign(math.inf, across * right + ahead)
-    return float(camera.principal[1] - camera.focal * (across * right + ahead) / below)
-
-
-def ground_point(camera: Camera, xy: npt.NDArray[np.floating[Any]]) -> Doubles:
-    """[N, 3] the points of the ground z = 0 that pixels [N, 2] show; NaN where a pixel shows none."""
-    rays = np.column_stack([(xy - np.array(camera.principal)) / camera.focal, np.ones(len(xy))]) @ camera.rotation
-    with np.errstate(divide="ignore", invalid="ignore"):
-        steps = -camera.centre[2] / rays[:, 2]
-    steps = np.where(np.isfinite(steps) & (steps > 0), steps, np.nan)
-    return np.asarray(camera.centre + steps[:, None] * rays)

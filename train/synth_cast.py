@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -14,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ltsh_deploy.train.synth_body import load_body, sample_shape
-from ltsh_deploy.train.synth_bvh import MotionLibrary, read_mocap
+from ltsh_deploy.train.synth_bvh import MotionLibrary, motion_files, read_mocap
 from ltsh_deploy.train.synth_collision import CAPSULE_RADII, figures_collide
+from ltsh_deploy.train.synth_digests import digest_of_files
 from ltsh_deploy.train.synth_figure import dress
 from ltsh_deploy.train.synth_poses import DEFAULT_PRIOR, sample_posed_body
 from ltsh_deploy.train.synth_textures import cloth_textures
@@ -131,12 +131,10 @@ def describe_motions(folder: Path | None) -> dict[str, Any] | None:
     if folder is None:
         return None
     motions = _motions_in(folder)
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() == ".bvh")
-    listed = "\n".join(f"{path.relative_to(folder).as_posix()} {path.stat().st_size}" for path in files)
     return {
         "poses": len(motions),
         "files": len(motions.clips),
         "skipped_files": len(motions.skipped),
         "broken_frames": motions.broken_frames,
-        "digest": hashlib.sha256(listed.encode()).hexdigest()[:16],
+        "digest": digest_of_files(folder, motion_files(folder)),
     }

@@ -14,7 +14,7 @@ from ltsh_deploy.drawing import draw_poses
 from ltsh_deploy.images import Image, read_image
 from ltsh_deploy.poses import Poses
 from ltsh_deploy.skeletons import LTSH15
-from ltsh_deploy.train.synth_writers import find_shards, labels_of, read_shard
+from ltsh_deploy.train.synth_writers import again, find_shards, labels_of, read_shard
 
 __all__ = ["contact_sheets", "draw_truth"]
 
@@ -52,7 +52,7 @@ def _spread(folder: Path) -> Iterator[tuple[Image, dict[str, Any]]]:
         for number, members in read_shard(path):
             if number in chosen:
                 where = f"{path}: {number:08d}"
-                yield read_image(members.get("jpg", b""), where), labels_of(members, where)
+                yield read_image(members.get("jpg", b""), where), labels_of(members, where, again(path))
 
 
 def draw_truth(picture: Image, labels: Mapping[str, Any], zoom: float) -> Image:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from functools import partial
+
 import numpy as np
 import numpy.typing as npt
 
@@ -39,19 +42,19 @@ def choose_clothes(outfit: Outfit, *, male: float) -> None:
     outfit.names["style"] = style
     if style not in ("swim", "gymnast"):
         wear_shoes(outfit)
-    wear = {
-        "casual": _casual,
-        "sport": _sport,
-        "business": _business,
+    wear: Mapping[str, Callable[[Outfit], None]] = {
+        "casual": partial(_casual, male=male),
+        "sport": partial(_sport, male=male),
+        "business": partial(_business, male=male),
         "warm": _warm,
         "dress": _dress,
-        "swim": _swim,
-        "gymnast": _gymnast,
-    }[style]
-    wear(outfit, male)
+        "swim": partial(_swim, male=male),
+        "gymnast": partial(_gymnast, male=male),
+    }
+    wear[style](outfit)
 
 
-def _casual(outfit: Outfit, male: float) -> None:
+def _casual(outfit: Outfit, *, male: float) -> None:
     rng = outfit.rng
     if rng.random() < 0.16 * (1 - male):
         wear_skirt(outfit)
@@ -65,7 +68,7 @@ def _casual(outfit: Outfit, male: float) -> None:
         wear_shirt(outfit, "jacket", open_front=rng.random() < 0.7)
 
 
-def _sport(outfit: Outfit, male: float) -> None:
+def _sport(outfit: Outfit, *, male: float) -> None:
     rng = outfit.rng
     wear_trousers(outfit, str(rng.choice(["shorts", "sweatpants", "leggings"], p=[0.5, 0.28, 0.22])))
     if male > 0.5 and rng.random() < 0.12:
@@ -77,7 +80,7 @@ def _sport(outfit: Outfit, male: float) -> None:
     wear_shirt(outfit, str(rng.choice(kinds, p=shares / shares.sum())))
 
 
-def _business(outfit: Outfit, male: float) -> None:
+def _business(outfit: Outfit, *, male: float) -> None:
     rng = outfit.rng
     suit = plain_like(rng, any_cloth(outfit, upper=False), 0.25 * cloth_colour(rng))
     if rng.random() < 0.35 * (1 - male):
@@ -92,7 +95,7 @@ def _business(outfit: Outfit, male: float) -> None:
         wear_shirt(outfit, "jacket", suit, open_front=True)
 
 
-def _warm(outfit: Outfit, male: float) -> None:
+def _warm(outfit: Outfit) -> None:
     rng = outfit.rng
     wear_trousers(outfit, str(rng.choice(["jeans", "trousers", "leggings"], p=[0.5, 0.35, 0.15])))
     wear_shirt(outfit, "jumper")
@@ -101,13 +104,13 @@ def _warm(outfit: Outfit, male: float) -> None:
         add_scarf(outfit)
 
 
-def _dress(outfit: Outfit, male: float) -> None:
+def _dress(outfit: Outfit) -> None:
     cloth = any_cloth(outfit, upper=True)
     wear_shirt(outfit, str(outfit.rng.choice(["tank top", "t-shirt", "long-sleeved shirt"])), cloth)
     wear_skirt(outfit, cloth)
 
 
-def _swim(outfit: Outfit, male: float) -> None:
+def _swim(outfit: Outfit, *, male: float) -> None:
     if male > 0.5:
         wear_trousers(outfit, str(outfit.rng.choice(["shorts", "briefs"])))
         outfit.names["top"] = "none"
@@ -118,7 +121,7 @@ def _swim(outfit: Outfit, male: float) -> None:
         wear_shirt(outfit, "crop top", cloth)
 
 
-def _gymnast(outfit: Outfit, male: float) -> None:
+def _gymnast(outfit: Outfit, *, male: float) -> None:
     cloth = wear_shirt(outfit, "leotard")
     if outfit.rng.random() < 0.3 + 0.4 * male:
         wear_trousers(outfit, str(outfit.rng.choice(["leggings", "shorts"])), cloth)

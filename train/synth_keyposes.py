@@ -11,12 +11,15 @@ from typing import Any
 import numpy as np
 
 import ltsh_deploy
-from ltsh_deploy.train.synth_rotations import Doubles
+from ltsh_deploy.train.synth_rotations import Doubles, bend
+from ltsh_deploy.train.synth_types import Pose
 
 __all__ = ["KINDS", "KeyPose", "load_key_poses"]
 
 #: The kinds of key poses, as the file has them.
 KINDS = ("everyday", "sport", "acrobatic")
+# The stances in which feet below upright shins are flat on the ground.
+_FLAT = ("standing", "seated", "balancing")
 _FILE = Path(ltsh_deploy.__file__).parent / "assets" / "synthetic" / "key_poses.yaml"
 _KEYS = {"arms", "legs", "chest", "head", "tilt", "weight", "lift", "stance", "ankles"} | {
     f"{side}_{limb}" for side in ("left", "right") for limb in ("arm", "leg")
@@ -65,6 +68,25 @@ class KeyPose:
             self.name, self.kind, self.weight, self.arms[::-1], self.legs[::-1],
             self.chest * aside, self.head * aside, self.tilt * aside[:2], self.lift, self.stance, self.ankles[::-1],
         )  # fmt: skip
+
+    def posed(self, tilt: Doubles, yaw: float) -> Pose:
+        """A body's pose, tilted [2] forward and to the left, then turned to the left, in degrees."""
+        return Pose(
+            name=self.name,
+            arms=self.arms,
+            legs=self.legs,
+            root=bend(tilt[0], tilt[1], yaw),
+            chest=self.chest,
+            head=self.head,
+            wrists=np.zeros((2, 2)),
+            forearm_twists=np.zeros(2),
+            finger_curls=np.full(2, 20.0),
+            ankles=self.ankles,
+            foot_turns=np.full(2, 6.0),
+            flat_feet=np.full(2, self.stance in _FLAT),
+            stance=self.stance,
+            lift=self.lift,
+        )
 
 
 @lru_cache(maxsize=1)

@@ -183,10 +183,33 @@ def _annotated_people(sample: Sample) -> list[dict[str, Any]]:
             "characteristics": {
                 name: float(values[p]) for name, values in sample.characteristics.items() if np.isfinite(values[p])
             },
-            "extra": {"mpii16": _joints(mpii.joints[p])},
+            "extra": {"mpii16": _joints(_with_trunk(mpii.joints[p], ltsh.joints[p]))},
         }
         for p in range(len(sample))
     ]
+
+
+_PELVIS, _THORAX = MPII16.joints.index("pelvis"), MPII16.joints.index("thorax")
+_HIPS = [MPII16.joints.index(name) for name in ("left_hip", "right_hip")]
+
+
+def _with_trunk(mpii: FloatArray, ltsh: FloatArray) -> FloatArray:
+    """[16, 3] with a pelvis and a thorax whose middle is the torso's centre of [15, 3], where a data set has but that.
+
+    The pelvis is the middle of the hips, where these are known, or else the torso's centre itself.
+    """
+    centre = ltsh[LTSH15.joints.index("torso_centre")]
+    joints, known = mpii.copy(), mpii[:, 2] > 0
+    if not known[_PELVIS]:
+        joints[_PELVIS] = centre
+        if known[_THORAX]:
+            joints[_PELVIS, :2] = 2 * centre[:2] - mpii[_THORAX, :2]
+        elif known[_HIPS].all():
+            joints[_PELVIS, :2] = mpii[_HIPS, :2].mean(axis=0)
+    if not known[_THORAX]:
+        joints[_THORAX] = centre
+        joints[_THORAX, :2] = 2 * centre[:2] - joints[_PELVIS, :2]
+    return joints
 
 
 def _relate(people: Sequence[dict[str, Any]], truths: Sequence[Person]) -> None:

@@ -7,13 +7,19 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 from numba import njit
 
 from ltsh_deploy.images import Image
 from ltsh_deploy.train.synth_light import LINEAR, to_srgb
 from ltsh_deploy.train.synth_types import Floats
 
-__all__ = ["Lens", "measure_lens", "photograph", "sample_lens", "through_lens"]
+__all__ = ["MOST_NOISE", "Lens", "measure_lens", "noise_level", "photograph", "sample_lens", "through_lens"]
+
+#: Grey levels: people get no more noise than this, whatever their photograph has.
+MOST_NOISE = 6.0
+# The side of the blocks that noise is measured in, in pixels.
+_BLOCK = 16
 
 
 @dataclass(frozen=True)
@@ -102,11 +108,11 @@ def measure_lens(photo: Image) -> Lens:
     """The blur and noise of a photograph [H, W, 3] uint8 RGB, for what is put into it.
 
     Blur is read from the strongest edges: blurred once more by a known amount, an edge that was sharp loses more of its
-    slope than one that was not (Zhuo and Sim, "Defocus map estimation from a single image", 2011). Noise is read from
-    the smoothest parts, which hold nothing else (the operator is Immerkaer's, "Fast noise variance estimation", 1996).
+    slope than one that was not (Zhuo and Sim, "Defocus map estimation from a single image", 2011).
     """
     grey = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    return Lens(blur=max(0.0, _edge_width(grey) ** 2 - _RENDERED_WIDTH**2) ** 0.5, noise=_noise_level(grey))
+    blur = max(0.0, _edge_width(grey) ** 2 - _RENDERED_WIDTH**2) ** 0.5
+    return Lens(blur=blur, noise=min(noise_level(photo) or 0.0, MOST_NOISE))
 
 
 # What _edge_width finds in rendered people, whose outlines are a mean over 2 x 2 samples.
@@ -127,17 +133,32 @@ def _slope(grey: Floats) -> Floats:
     return np.asarray(np.hypot(right, down), np.float32)
 
 
-def _noise_level(grey: Floats) -> float:
+def noise_level(picture: Image, where: npt.NDArray[np.bool_] | None = None) -> float | None:
+    """Standard deviation of a picture's noise in grey levels; None where there is too little to measure it in.
+
+    Read from the smoothest of blocks of 16 x 16 pixels, which hold nothing else, by an operator that evenly changing
+    surfaces do not pass (Immerkaer, "Fast noise variance estimation", 1996).
+
+    Args:
+        picture: [H, W, 3] uint8 RGB.
+        where: [H, W] the part to look at; None for all of it.
+    """
+    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
     operator = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32) / 6
     response = np.abs(cv2.filter2D(grey, cv2.CV_32F, operator))
     # Where light is clipped there is no noise to be seen.
-    response[(grey < 8) | (grey > 247)] = np.nan
-    rows, columns = grey.shape[0] // 16, grey.shape[1] // 16
-    blocks = response[: rows * 16, : columns * 16].reshape(rows, 16, columns, 16).mean(axis=(1, 3))
-    known = blocks[np.isfinite(blocks)]
-    if known.size == 0:
-        return 0.0
-    return float(min(np.sqrt(np.pi / 2) * np.percentile(known, 5), 6.0))
+    known = (grey >= 8) & (grey <= 247)
+    if where is not None:
+        known &= cv2.erode(where.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    rows, columns = grey.shape[0] // _BLOCK, grey.shape[1] // _BLOCK
+    sums, counts = (
+        values[: rows * _BLOCK, : columns * _BLOCK].reshape(rows, _BLOCK, columns, _BLOCK).sum(axis=(1, 3))
+        for values in (response * known, known)
+    )
+    enough = counts >= _BLOCK * _BLOCK / 2
+    if not enough.any():
+        return None
+    return float(np.sqrt(np.pi / 2) * np.percentile(sums[enough] / counts[enough], 5))
 
 
 def _rounded(seen: Floats) -> Image:

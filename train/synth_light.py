@@ -25,6 +25,11 @@ LINEAR: Floats = _linear(np.arange(256) / 255).astype(np.float32)
 # Albedo of what photographs show, on average. Light is what they show divided by it.
 _MEAN_ALBEDO = 0.35
 
+# Grey levels of the darkest sky.
+_DULLEST = 80.0
+# Sky takes up so much of a picture's upper edge.
+_LEAST_OF_TOP = 0.15
+
 
 def to_srgb(light: npt.NDArray[Any]) -> Floats:
     """Linear light of any shape as sRGB values from 0 to 255, not rounded; light beyond 0 to 1 is clipped."""
@@ -86,7 +91,8 @@ def light_from_background(background: Image, camera: Camera, rng: np.random.Gene
 def open_ground(background: Image) -> Floats:
     """[H, W] float32 from 0 to 1: 0 where a photograph [H, W, 3] seems to show sky, on which no shadow may fall.
 
-    Sky is bright and smooth, and blue or without colour.
+    Sky is bright and smooth, and blue or without colour. At the picture's top it may be darker than elsewhere; whatever
+    is above the lower end of such sky stands before it, and is no ground either.
     """
     height, width = background.shape[:2]
     small = cv2.resize(background, (max(1, width // 8), max(1, height // 8)), interpolation=cv2.INTER_AREA)
@@ -95,5 +101,16 @@ def open_ground(background: Image) -> Floats:
     rough = cv2.GaussianBlur((grey - cv2.GaussianBlur(grey, (0, 0), 2)) ** 2, (0, 0), 2)
     is_blue = (blue > 1.12 * red) & (blue >= green) & (blue > 90)
     is_cloud = (grey > 200) & (blue > 0.97 * red)
-    sky = ((is_blue | is_cloud) & (rough < 40)).astype(np.float32)
-    return np.asarray(1 - cv2.resize(sky, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+    sky = (is_blue | is_cloud) & (rough < 40)
+    is_dull = (blue > 0.95 * red) & (grey > max(_DULLEST, float(grey.mean())))
+    sky |= _above_what_reaches_the_top((is_blue | is_dull) & (rough < 200))
+    return np.asarray(1 - cv2.resize(sky.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR))
+
+
+def _above_what_reaches_the_top(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """[h, w] the places of connected parts that take up some of the uppermost row, and all that is above these."""
+    _, parts = cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)
+    numbers, counts = np.unique(parts[0], return_counts=True)
+    wide = numbers[(numbers > 0) & (counts >= _LEAST_OF_TOP * mask.shape[1])]
+    reaching = np.isin(parts, wide)
+    return np.asarray(np.logical_or.accumulate(reaching[::-1])[::-1])

@@ -3,47 +3,36 @@
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+import ltsh_deploy
 from ltsh_deploy.datasets import Sample, SampleList, open_dataset
 from ltsh_deploy.datasets.bodies import PIXELS_PER_SCALE
 from ltsh_deploy.images import Image
-from ltsh_deploy.skeletons import LTSH15
 from ltsh_deploy.train.synth_camera import aim_camera
 from ltsh_deploy.train.synth_cast import Cast, describe_motions, draw_number, find_place
-from ltsh_deploy.train.synth_collision import CAPSULE_RADII
+from ltsh_deploy.train.synth_digests import digest_of_samples
 from ltsh_deploy.train.synth_labels import Scene, encode_picture
 from ltsh_deploy.train.synth_lens import measure_lens, through_lens
 from ltsh_deploy.train.synth_light import light_from_background
-from ltsh_deploy.train.synth_outlines import paint_figure, paint_person
 from ltsh_deploy.train.synth_render import render
+from ltsh_deploy.train.synth_standing_room import ADULT_HEIGHT, StandingRoom, cover_joints
 from ltsh_deploy.train.synth_types import Camera, Figure, Rendered
 from ltsh_deploy.train.synth_visibility import people_truth
 
-__all__ = ["MixedIn", "cover_joints", "guess_camera"]
+__all__ = ["MixedIn", "guess_camera"]
 
-Mask = npt.NDArray[np.uint8]
-
-_HEIGHT = 1.7  # metres of the annotated person: nobody knows, and this is an adult's
 _STEEPEST = 15.0  # degrees that most photographs of people look down at most
-_TALLEST = 1.3  # times the annotated person's height in pixels
-_MOST_COVERED = 0.4  # of the picture
-_MOST_JOINTS_HIDDEN = 0.5  # of each annotated person's
-_BEHIND = 0.3  # metres behind the annotated person from which synthetic people must not be drawn over them
-_MOST_OVERLAP = 0.05
 _LEAST_SIDE, _LEAST_HEIGHT = 48, 24.0  # pixels: there is nothing to be seen of people in less
 _MOST_INSTANCES = 255  # people, annotated ones among them, that 8 bits can number
 _GREYEST = 12  # JPEG gives a grey photograph colours up to so many levels
-_COARSE = 200  # the longer side of the masks by which places are judged, in pixels
 
 
 @dataclass(frozen=True)
@@ -93,10 +82,17 @@ class MixedIn:
         samples = self.samples()
         return {
             "kind": "mixed",
+            "version": ltsh_deploy.__version__,
             "seed": self.seed,
             "people": float(self.people),
             "per_image": self.per_image,
-            "dataset": {"kind": self.kind, "name": samples.name, "samples": len(samples), "licence": samples.licence},
+            "dataset": {
+                "kind": self.kind,
+                "name": samples.name,
+                "samples": len(samples),
+                "digest": digest_of_samples(samples),
+                "licence": samples.licence,
+            },
             "ignore_outside": self.ignore_outside,
             "options": json.loads(self.options),
             "split": self.split,
@@ -151,12 +147,12 @@ class MixedMaker:
         if min(photo.shape[:2]) < _LEAST_SIDE or reference < _LEAST_HEIGHT:
             rejected["picture_too_small"] = asked
         else:
-            room = _Room(sample, camera, reference)
+            room = StandingRoom(sample, camera, reference)
             for _ in range(asked):
                 figure = self._cast.draw(rng, rejected)
                 placed = find_place(figure, figures, partial(room.draw_offset, rng), rejected)
                 if placed is not None:
-                    room.take(placed)
+                    room.take()
                     figures.append(placed)
         light = light_from_background(photo, camera, rng)
         rendered = render(figures, camera, photo, light, self._cast.textures)
@@ -194,22 +190,14 @@ def guess_camera(sample: Sample, photo: Image, rng: np.random.Generator) -> tupl
         tallest = int(np.argmax(np.where(labelled, sample.scales, 0)))
         centre, height = sample.centres[tallest], float(sample.scales[tallest]) * PIXELS_PER_SCALE
     camera = aim_camera(
-        (0.0, 0.0, _HEIGHT / 2),
-        focal * _HEIGHT / height,
+        (0.0, 0.0, ADULT_HEIGHT / 2),
+        focal * ADULT_HEIGHT / height,
         rng.uniform(0, _STEEPEST),
         focal,
         size,
         principal=(float(centre[0]), float(centre[1])),
     )
     return camera, height
-
-
-def cover_joints(sample: Sample, covered: npt.NDArray[np.bool_]) -> Sample:
-    """The sample with the joints that lie on pixels [H, W] which are covered now marked as hidden."""
-    joints = sample.joints.copy()
-    hidden = _lie_on(joints, covered) & (joints[..., 2] == 2)
-    joints[..., 2] = np.where(hidden, 1, joints[..., 2])
-    return replace(sample, joints=joints)
 
 
 def _toned(rendered: Rendered, photo: Image) -> Image:
@@ -220,63 +208,3 @@ def _toned(rendered: Rendered, photo: Image) -> Image:
     grey = cv2.cvtColor(rendered.image, cv2.COLOR_RGB2GRAY)[..., None]
     toned: Image = np.where(rendered.alpha[..., None] > 0, grey, rendered.image)
     return toned
-
-
-def _lie_on(joints: npt.NDArray[np.float64], covered: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """[P, J] which labelled joints [P, J, 3] lie on covered pixels [H, W]."""
-    labelled = joints[..., 2] > 0
-    xy = np.rint(np.clip(np.where(labelled[..., None], joints[..., :2], -1), -1, 1e6)).astype(np.int64)
-    columns, rows = xy[..., 0], xy[..., 1]
-    inside = labelled & (columns >= 0) & (columns < covered.shape[1]) & (rows >= 0) & (rows < covered.shape[0])
-    return np.asarray(inside & covered[np.where(inside, rows, 0), np.where(inside, columns, 0)])
-
-
-class _Room:
-    """Where there is room for synthetic people in a photograph: judged on coarse masks, before anything is rendered."""
-
-    def __init__(self, sample: Sample, camera: Camera, reference: float) -> None:
-        self._camera, self._reference = camera, reference
-        self._shrink = min(1.0, _COARSE / max(camera.size))
-        shape = tuple(max(1, math.ceil(side * self._shrink)) for side in reversed(camera.size))
-        self._taken, self._real = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
-        self._joints = sample.to_skeleton(LTSH15).joints * [self._shrink, self._shrink, 1]
-        for joints, scale in zip(self._joints, sample.scales.tolist(), strict=True):
-            paint_person(self._real, np.nan_to_num(joints), scale * self._shrink)
-
-    def draw_offset(self, rng: np.random.Generator, figure: Figure) -> npt.NDArray[np.float64] | None:
-        """[3] a point of the ground for the figure, or None when the draw gave none that will do."""
-        camera = self._camera
-        distance = float(np.linalg.norm(camera.centre - [0, 0, _HEIGHT / 2]))
-        nearest = camera.focal * float(figure.attributes["height"]) / (_TALLEST * self._reference)
-        # Half of them before the annotated person, half beside and behind.
-        depth = rng.uniform(nearest, max(nearest, distance)) if rng.random() < 0.5 else rng.uniform(0.95, 2) * distance
-        across = rng.uniform(-0.05, 1.05) * camera.size[0] - camera.principal[0]
-        level = math.hypot(camera.rotation[2, 0], camera.rotation[2, 1])
-        offset = np.array([across / camera.focal * depth, (depth - distance) / level, 0.0])
-        moved = figure.moved(offset)
-        if camera.to_camera(moved.joints)[:, 2].min() < max(0.5, 0.8 * nearest):
-            return None
-        own = self._paint(moved)
-        return offset if self._suits(own, depth - distance) else None
-
-    def _suits(self, own: Mask, behind: float) -> bool:
-        """Whether a figure may be painted there, ``behind`` metres further away than the annotated person."""
-        pixels = int(own.sum())
-        if not pixels:
-            return False
-        if behind > _BEHIND and (own & self._real).sum() > _MOST_OVERLAP * pixels:
-            return False
-        together = self._taken | own
-        if together.mean() > _MOST_COVERED:
-            return False
-        hidden = _lie_on(self._joints, together > 0).sum(axis=1)
-        return bool((hidden <= _MOST_JOINTS_HIDDEN * (self._joints[..., 2] > 0).sum(axis=1)).all())
-
-    def take(self, figure: Figure) -> None:
-        """The figure is there."""
-        self._taken |= self._paint(figure)
-
-    def _paint(self, figure: Figure) -> Mask:
-        mask = np.zeros_like(self._taken)
-        paint_figure(mask, figure, self._camera, CAPSULE_RADII, self._shrink)
-        return mask

@@ -1,4 +1,4 @@
-"""Rough outlines of people: of annotated ones by their joints, of figures by their capsules."""
+"""Rough outlines of annotated people, by their joints."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ import numpy.typing as npt
 
 from ltsh_deploy.datasets.bodies import PIXELS_PER_SCALE
 from ltsh_deploy.skeletons import LTSH15
-from ltsh_deploy.train.synth_types import Camera, Figure
 
-__all__ = ["paint_figure", "paint_person"]
+__all__ = ["paint_person"]
 
 # Half the thickness of limbs, as a part of the standing height.
 _THIN, _THICK, _HEAD = 0.028, 0.045, 0.05
@@ -37,23 +36,3 @@ def paint_person(mask: npt.NDArray[np.uint8], joints: npt.NDArray[np.float64], s
     trunk = [LTSH15.joints.index(name) for name in _TRUNK]
     if known[trunk].all():
         cv2.fillConvexPoly(mask, cv2.convexHull(points[trunk].astype(np.int32)), 1)
-
-
-def paint_figure(
-    mask: npt.NDArray[np.uint8], figure: Figure, camera: Camera, radii: npt.NDArray[np.floating], shrink: float = 1.0
-) -> None:
-    """Paint a figure into [H, W] with 1, as its capsules are seen.
-
-    Args:
-        mask: painted in place; of the camera's size times ``shrink``.
-        figure: none of it may be behind the camera.
-        camera: that sees it.
-        radii: [C] of its capsules, in metres.
-        shrink: the mask's size as a part of the picture's.
-    """
-    starts, near = camera.project(figure.capsules_start)
-    ends, far = camera.project(figure.capsules_end)
-    widths = 2 * radii * camera.focal / np.minimum(near, far) * shrink
-    for start, end, width in zip(starts * shrink, ends * shrink, widths, strict=True):
-        points = np.clip(np.rint(np.stack([start, end])), -_FARTHEST, _FARTHEST).astype(int)
-        cv2.line(mask, points[0].tolist(), points[1].tolist(), 1, min(max(1, round(width)), 255))

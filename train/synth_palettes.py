@@ -8,8 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 __all__ = [
+    "car_colour",
     "cloth_colour",
     "eye_colour",
+    "furnishing_colour",
     "hair_colour",
     "hard_colour",
     "leather_colour",
@@ -86,6 +88,12 @@ def cloth_colour(rng: np.random.Generator, *, upper: bool = True) -> Colour:
     return linear_from_srgb(np.clip(colour, 0.02, 0.97))
 
 
+def furnishing_colour(rng: np.random.Generator) -> Colour:
+    """[3] of what rooms are furnished with: earthen and grey tones, blues and greens, none of them loud."""
+    hue = rng.choice([rng.uniform(0.0, 0.14), rng.uniform(0.22, 0.45), rng.uniform(0.52, 0.66)], p=[0.6, 0.15, 0.25])
+    return linear_from_srgb(_from_hue(hue, 0.6 * rng.beta(1.5, 2.0), rng.uniform(0.18, 0.85)))
+
+
 def skin_colour(rng: np.random.Generator) -> Colour:
     """[3] of skin, from dark to light; the darkest and lightest tones are rarer."""
     tone = (len(_SKINS) - 1) * rng.beta(1.5, 1.1)
@@ -124,6 +132,14 @@ def leather_colour(rng: np.random.Generator) -> Colour:
     if rng.random() < 0.75:
         return np.asarray(np.array([0.16, 0.075, 0.035]) * np.exp(rng.normal(0, 0.7)))
     return linear_from_srgb(_from_hue(rng.choice([0.0, 0.08]), rng.uniform(0, 0.8), rng.uniform(0.4, 0.95)))
+
+
+def car_colour(rng: np.random.Generator) -> Colour:
+    """[3] of paint of cars: white, black and greys, else mostly blue or red."""
+    if rng.random() < 0.72:
+        return np.full(3, rng.choice([0.01, 0.03, 0.1, 0.25, 0.5, 0.75]))
+    hue = rng.choice([rng.normal(0.0, 0.015), rng.normal(0.6, 0.03), rng.random()], p=[0.4, 0.4, 0.2])
+    return linear_from_srgb(_from_hue(hue, rng.uniform(0.4, 0.9), rng.uniform(0.25, 0.75)))
 
 
 def hard_colour(rng: np.random.Generator) -> Colour:

@@ -20,8 +20,6 @@ __all__ = [
     "DEFAULT_PRIOR",
     "PosePrior",
     "PoseSource",
-    "key_pose",
-    "sample_pose",
     "sample_posed_body",
     "within_limits",
 ]
@@ -29,8 +27,6 @@ __all__ = [
 # Parts of a body may overlap by this many metres: skin gives way, and the capsules are thicker than wrists.
 _MAY_OVERLAP = 0.03
 _TRIES = 12
-# The stances in which feet below upright shins are flat on the ground.
-_FLAT = ("standing", "seated", "balancing")
 
 
 class PoseSource(Protocol):
@@ -92,7 +88,7 @@ class PosePrior:
         chest = chest + rng.normal(0, [7 * width, 5 * width, 8 * width])
         head = head + rng.normal(0, [12 * width, 7 * width, 20 * width])
         tilt = key.tilt + rng.normal(0, [4 * width, 3 * width])
-        pose = replace(_pose(key, tilt, rng.uniform(0, 360)), arms=arms, legs=legs, chest=chest, head=head)
+        pose = replace(key.posed(tilt, rng.uniform(0, 360)), arms=arms, legs=legs, chest=chest, head=head)
         pose = replace(
             pose,
             wrists=rng.normal(0, 18 * width, (2, 2)).clip(-50, 50),
@@ -123,17 +119,6 @@ class PosePrior:
 DEFAULT_PRIOR = PosePrior()
 
 
-def sample_pose(rng: np.random.Generator, prior: PosePrior = DEFAULT_PRIOR) -> Pose:
-    """A pose at random."""
-    return prior.sample_pose(rng)
-
-
-def key_pose(name: str, yaw: float = 0.0) -> Pose:
-    """A key pose as it was authored, turned to the left by ``yaw`` degrees."""
-    found = next(key for key in load_key_poses() if key.name == name)
-    return _pose(found, found.tilt, yaw)
-
-
 def within_limits(pose: Pose, kind: str) -> Pose:
     """The pose with its limbs and trunk within the joint limits of people who do such poses."""
     limits = ATHLETE if kind == "acrobatic" else ORDINARY
@@ -158,22 +143,3 @@ def sample_posed_body(body: Body, shape: Shape, source: PoseSource, rng: np.rand
             best, least = posed, overlap
     assert best is not None
     return best, _TRIES
-
-
-def _pose(key: KeyPose, tilt: np.ndarray, yaw: float) -> Pose:
-    return Pose(
-        name=key.name,
-        arms=key.arms,
-        legs=key.legs,
-        root=bend(tilt[0], tilt[1], yaw),
-        chest=key.chest,
-        head=key.head,
-        wrists=np.zeros((2, 2)),
-        forearm_twists=np.zeros(2),
-        finger_curls=np.full(2, 20.0),
-        ankles=key.ankles,
-        foot_turns=np.full(2, 6.0),
-        flat_feet=np.full(2, key.stance in _FLAT),
-        stance=key.stance,
-        lift=key.lift,
-    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -9,13 +10,15 @@ import numpy.typing as npt
 
 from ltsh_deploy.train.synth_garments import any_cloth
 from ltsh_deploy.train.synth_materials import plain_like, prop_material
-from ltsh_deploy.train.synth_meshes import ball, box, ring, tube
+from ltsh_deploy.train.synth_meshes import Solid, ball, box, ring, tube
 from ltsh_deploy.train.synth_outfit import Outfit
 
 __all__ = ["HAND_PROPS", "add_backpack", "add_shoulder_bag", "hold"]
 
 Doubles = npt.NDArray[np.float64]
 
+# Metres between rings of vertices along rods.
+_SPACING = 0.04
 #: What a hand may hold.
 HAND_PROPS = ("phone", "bottle", "ball", "racket", "bat", "book", "cup", "bag", "stick", "umbrella")
 
@@ -43,6 +46,14 @@ def _palm(outfit: Outfit, side: str) -> tuple[Doubles, Doubles]:
     return knuckle - 0.005 * along + 0.03 * palm, np.stack([thumb, palm, along], axis=-1)
 
 
+def _rod(start: npt.ArrayLike, end: npt.ArrayLike, radii: tuple[float, float], sides: int) -> Solid:
+    """A straight tube with vertices all along it: who it is in is told by vertices that lie close."""
+    first, last = np.asarray(start, np.float64), np.asarray(end, np.float64)
+    places = np.linspace(0, 1, math.ceil(float(np.linalg.norm(last - first)) / _SPACING) + 1)
+    across = (0, 0, 1) if first[2] == last[2] else (1, 0, 0)
+    return tube(first + places[:, None] * (last - first), np.interp(places, (0, 1), radii), sides, across)
+
+
 def _solid(rng: np.random.Generator, kind: str) -> list[tuple[Any, Any]]:
     """Parts of a prop in the fist's axes: x towards the thumb, y out of the palm, z along the fingers."""
     if kind == "phone":
@@ -56,7 +67,7 @@ def _solid(rng: np.random.Generator, kind: str) -> list[tuple[Any, Any]]:
         vertices, faces = ball((radius, radius, radius), 11, 16)
         return [(vertices + np.array([0.0, radius - 0.02, 0.0]), faces)]
     if kind == "racket":
-        handle = tube([[-0.08, 0, 0], [0.28, 0, 0]], [0.016, 0.012], 8, (0, 0, 1))
+        handle = _rod((-0.08, 0, 0), (0.28, 0, 0), (0.016, 0.012), 8)
         vertices, faces = ring(0.13, 0.008, 20)
         return [handle, (vertices[:, [0, 1, 2]] * [1.25, 1, 1] + [0.44, 0, 0], faces)]
     if kind == "bat":
@@ -70,7 +81,7 @@ def _solid(rng: np.random.Generator, kind: str) -> list[tuple[Any, Any]]:
         return [tube(np.outer([-0.05, 0.05], [1, 0, 0]), [0.032, 0.042], 12, (0, 0, 1))]
     if kind == "stick":
         length = rng.uniform(0.9, 1.6)
-        return [tube([[-0.6 * length, 0, 0], [0.4 * length, 0, 0]], [0.012, 0.014], 8, (0, 0, 1))]
+        return [_rod((-0.6 * length, 0, 0), (0.4 * length, 0, 0), (0.012, 0.014), 8)]
     raise ValueError(f"no prop is called {kind!r}")
 
 
@@ -85,7 +96,7 @@ def _hanging(rng: np.random.Generator, kind: str) -> list[tuple[Any, Any]]:
     heights = 0.75 - np.linspace(0, 1, 6) ** 2 * 0.24
     radii = rng.uniform(0.4, 0.55) * np.linspace(0.02, 1, 6)
     canopy = tube(np.stack([0 * heights, 0 * heights, heights], axis=-1)[::-1], radii[::-1], 8)
-    return [tube([[0, 0, -0.08], [0, 0, 0.75]], [0.012, 0.006], 6), canopy]
+    return [_rod((0, 0, -0.08), (0, 0, 0.75), (0.012, 0.006), 6), canopy]
 
 
 def hold(outfit: Outfit, kind: str, side: str) -> None:

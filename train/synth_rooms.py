@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ltsh_deploy.train.synth_palettes import cloth_colour, hard_colour, linear_from_srgb
+from ltsh_deploy.train.synth_palettes import cloth_colour, furnishing_colour, hard_colour, linear_from_srgb
 from ltsh_deploy.train.synth_place_plan import Plan
 from ltsh_deploy.train.synth_place_surfaces import (
     BOOKS,
@@ -65,7 +65,7 @@ def plan_room(rng: np.random.Generator, radius: float, least_height: float) -> P
         plan.box(
             (*rng.uniform(-0.5, 0.5, 2), 0.005),
             (*size, 0.005),
-            plan.surface(PICTURE, cloth_colour(rng), cloth_colour(rng), 1.2),
+            plan.surface(PICTURE, furnishing_colour(rng), furnishing_colour(rng), 1.2),
         )
     plan.light_indoors()
     return plan
@@ -100,7 +100,7 @@ def _furnish_wall(plan: Plan, rng: np.random.Generator, side: int, half_length: 
                     plan.surface(PAINT, hard_colour(rng), hard_colour(rng)),
                 )
         elif kind == "sofa" and not hall:
-            cloth = plan.surface(CURTAIN, 0.7 * cloth_colour(rng), cloth_colour(rng))
+            cloth = plan.surface(CURTAIN, 0.7 * furnishing_colour(rng), furnishing_colour(rng))
             plan.on_wall(side, middle, 0.22, width + 0.5, 0.44, 0.9, cloth)
             plan.on_wall(side, middle, 0.5, width + 0.5, 0.9, 0.28, cloth)
             for end in (-1, 1):

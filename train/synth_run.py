@@ -6,14 +6,13 @@ machine, or after how many others.
 
 from __future__ import annotations
 
-import json
 import logging
 import multiprocessing
 import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -25,13 +24,10 @@ from typing import Any, Protocol
 
 import cv2
 
-import ltsh_deploy
-from ltsh_deploy.errors import ImageError, LtshError, OutputError, UsageError
-from ltsh_deploy.result_names import make_folder
-from ltsh_deploy.skeletons import LTSH15
-from ltsh_deploy.train.synth_ltsh import complete_ltsh
-from ltsh_deploy.train.synth_writers import INDEX, ShardWriter, find_shards, made_by, missing_runs, remove_leftovers
-from ltsh_deploy.whole_files import write_whole
+from ltsh_deploy.errors import ImageError, InputError, LtshError, OutputError
+from ltsh_deploy.train.synth_folder import claimed
+from ltsh_deploy.train.synth_ltsh import is_whole, write_ltsh
+from ltsh_deploy.train.synth_writers import ShardWriter, find_shards, list_shard, missing_runs
 
 __all__ = ["Maker", "Outcome", "Recipe", "make_pictures"]
 
@@ -65,7 +61,7 @@ class Recipe(Protocol):
         """The same for recipes that are equal."""
 
     def record(self) -> dict[str, Any]:
-        """Everything that the pictures depend on, as JSON values.
+        """Everything that the pictures depend on, as JSON values, the version of this package among them.
 
         Raises:
             LtshError: when something that is needed cannot be used.
@@ -77,7 +73,7 @@ class Recipe(Protocol):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run did: pictures ``made``, and ``left_out`` because a file they need cannot be read."""
+    """What a run did: pictures ``made``; ``left_out``, by it or before, because a file they need could not be read."""
 
     made: int
     left_out: int
@@ -95,51 +91,75 @@ def make_pictures(
 ) -> Outcome:
     """Make the pictures of these numbers that a folder does not have yet.
 
-    A picture for which a file cannot be read is left out with a warning, and counts as done.
+    A picture for which a file cannot be read is left out with a warning, and is not tried again.
 
     When it is interrupted or fails, the pictures that were finished stay, and calling it again makes the rest.
 
     Args:
         recipe: what to make.
         folder: made where it does not exist.
-        wanted: ascending numbers.
+        wanted: ascending numbers, at least one.
         per_shard: pictures in a shard.
         workers: processes.
         ltsh: write the LTSH JSON layout too.
         done: called with the number of pictures that have just been finished, also with those that were there.
 
     Raises:
-        UsageError: when the folder holds pictures of another recipe.
+        UsageError: when the folder holds pictures of another recipe, or another run is making some of these.
+        InputError: when a shard is damaged, or there are two of the same pictures.
         OutputError: when something cannot be written, or a worker was killed.
         LtshError: what the recipe's maker raised.
     """
-    record = recipe.record()
-    make_folder(folder)
-    _claim(folder, record)
-    remove_leftovers(folder)
-    if ltsh:
-        complete_ltsh(folder)
-    runs = missing_runs(wanted, find_shards(folder), per_shard)
-    missing = sum(map(len, runs))
-    done(len(wanted) - missing)
-    if not missing:
-        return Outcome(0, 0)
-    left_out = 0
-    with _workers(min(workers, missing)) as pool, _told_to_go_on():
-        pictures = _in_order(pool, recipe, [index for run in runs for index in run], _AHEAD * workers)
-        for run in runs:
-            with ShardWriter(folder, recipe.split, run.start) as writer:
-                for index in run:
-                    found = next(pictures)
-                    if isinstance(found, str):
-                        _log.warning("picture %d is left out: %s", index, found)
-                        left_out += 1
-                        found = {}
-                    writer.add(found)
-                    done(1)
-            if ltsh:
-                complete_ltsh(folder)
-    return Outcome(missing - left_out, left_out)
+    with claimed(folder, recipe.record(), range(wanted[0], wanted[-1] + 1)), _told_to_go_on():
+        left_out = _take_stock(folder, wanted, ltsh)
+        runs = missing_runs(wanted, find_shards(folder), per_shard)
+        missing = sum(map(len, runs))
+        done(len(wanted) - missing)
+        if not missing:
+            return Outcome(0, left_out)
+        without = 0
+        with _workers(min(workers, missing)) as pool:
+            pictures = _in_order(pool, recipe, [index for run in runs for index in run], _AHEAD * workers)
+            for run in runs:
+                with ShardWriter(folder, recipe.split, run.start) as writer:
+                    for index in run:
+                        found = next(pictures)
+                        if isinstance(found, str):
+                            _log.warning("picture %d is left out: %s", index, found)
+                            without += 1
+                            found = {}
+                        writer.add(found)
+                        done(1)
+                if ltsh and writer.path is not None:
+                    write_ltsh(writer.path)
+    return Outcome(missing - without, left_out + without)
+
+
+def _take_stock(folder: Path, wanted: Sequence[int], ltsh: bool) -> int:
+    """Look through the shards that hold some of the wanted pictures; returns how many of these were left out of them.
+
+    The layout of those shards is written where it is missing or cut off.
+    """
+    left_out: list[tuple[int, str]] = []
+    for part, shard in find_shards(folder).items():
+        if not part.overlaps(range(wanted[0], wanted[-1] + 1)):
+            continue
+        sizes = list_shard(shard)
+        stranger = next((n for n in sizes if not part.first <= n <= part.last), None)
+        if stranger is not None:
+            message = f"{shard}: holds picture {stranger}, and its name says that it does not"
+            raise InputError(message, "Give it the name that it was made with, or delete it.")
+        left_out += [(n, shard.name) for n in wanted if part.first <= n <= part.last and n not in sizes]
+        if ltsh and not is_whole(shard, sizes):
+            write_ltsh(shard)
+    if left_out:
+        _log.warning(
+            "%d of the pictures were left out before, since files that they need could not be read (first: picture %d "
+            "of %s); to have them tried again, delete their shards",
+            len(left_out),
+            *left_out[0],
+        )
+    return len(left_out)
 
 
 @contextmanager
@@ -152,30 +172,6 @@ def _told_to_go_on() -> Iterator[None]:
         raise OutputError(error.message, remedy) from None
 
 
-def _claim(folder: Path, record: Mapping[str, Any]) -> None:
-    """Write down what the folder is for, or see that it is for the same.
-
-    Raises:
-        UsageError: when it holds pictures that were made otherwise.
-        InputError: when it holds another kind of data set.
-    """
-    form = {"skeleton": LTSH15.name, "generator": {"version": ltsh_deploy.__version__, **record}}
-    form = json.loads(json.dumps(form))
-    made = made_by(folder)
-    if made is None:
-        if any(folder.glob("*.tar")):
-            raise UsageError(f"{folder}: holds shards that `ltsh synthesize` did not make", "Name another folder.")
-        write_whole(folder / INDEX, json.dumps(form, indent=2).encode())
-        return
-    for key in [*form["generator"], *made]:
-        old, new = made.get(key), form["generator"].get(key)
-        if old != new:
-            raise UsageError(
-                f"{folder}: holds pictures made with {key} {json.dumps(old)}, and now it is {json.dumps(new)}",
-                "Name another folder, or give the options of its index.json.",
-            )
-
-
 def _in_order(
     pool: ProcessPoolExecutor, recipe: Recipe, indices: Sequence[int], ahead: int
 ) -> Iterator[dict[str, bytes] | str]:
@@ -183,19 +179,20 @@ def _in_order(
     waiting: deque[Future[dict[str, bytes] | str]] = deque()
     coming = iter(indices)
     for _ in indices:
-        while len(waiting) < ahead:
-            index = next(coming, None)
-            if index is None:
-                break
-            with _signals_held():
-                waiting.append(pool.submit(_make, recipe, index))
         try:
-            yield waiting.popleft().result()
+            while len(waiting) < ahead:
+                index = next(coming, None)
+                if index is None:
+                    break
+                with _signals_held():
+                    waiting.append(pool.submit(_make, recipe, index))
+            picture = waiting.popleft().result()
         except BrokenProcessPool:
             raise OutputError(
                 "a worker process ended before its picture was finished; mostly, the system was out of memory",
                 "Run the same command again with fewer --workers: it goes on where it stopped.",
             ) from None
+        yield picture
 
 
 @contextmanager

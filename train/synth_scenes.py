@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ltsh_deploy.train.synth_backgrounds import open_backgrounds
+import ltsh_deploy
+from ltsh_deploy.train.synth_backgrounds import Backgrounds, open_backgrounds
 from ltsh_deploy.train.synth_camera import sample_camera
 from ltsh_deploy.train.synth_cast import Cast, describe_motions, draw_number, find_place
 from ltsh_deploy.train.synth_labels import Scene, encode_picture
@@ -61,13 +62,18 @@ class PurelySynthetic:
         Raises:
             InputError: when a folder holds nothing that can be used.
         """
+        return self.record_with(open_backgrounds(self.backgrounds, self.size))
+
+    def record_with(self, backgrounds: Backgrounds) -> dict[str, Any]:
+        """The same where the backgrounds have been opened already, which takes a while."""
         return {
             "kind": "purely",
+            "version": ltsh_deploy.__version__,
             "seed": self.seed,
             "people": float(self.people),
             "pitch": [float(angle) for angle in self.pitch],
             "size": list(self.size),
-            "backgrounds": open_backgrounds(self.backgrounds, self.size).record(),
+            "backgrounds": backgrounds.record(),
             "mocap": describe_motions(self.mocap),
         }
 
@@ -80,9 +86,9 @@ class PurelyMaker:
     """Makes the pictures of D_S."""
 
     def __init__(self, recipe: PurelySynthetic) -> None:
-        self._recipe, self._record = recipe, recipe.record()
+        self._recipe, self._backgrounds = recipe, open_backgrounds(recipe.backgrounds, recipe.size)
+        self._record = recipe.record_with(self._backgrounds)
         self._cast = Cast(recipe.mocap)
-        self._backgrounds = open_backgrounds(recipe.backgrounds, recipe.size)
 
     def make(self, index: int) -> dict[str, bytes]:
         """A shard's files of one picture."""

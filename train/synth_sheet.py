@@ -16,7 +16,8 @@ import numpy.typing as npt
 from ltsh_deploy.errors import InputError
 from ltsh_deploy.skeletons import LTSH15
 from ltsh_deploy.train.synth_contact import contact_sheets
-from ltsh_deploy.train.synth_writers import made_by, read_labels_of
+from ltsh_deploy.train.synth_folder import made_by, shared_files
+from ltsh_deploy.train.synth_writers import again, read_labels_of
 from ltsh_deploy.whole_files import write_whole
 
 __all__ = ["SHEET", "Summary", "summarise", "write_sheet"]
@@ -28,6 +29,11 @@ _SEEN = "seen part of what is within the picture (share of the outline)"
 _CROPPED = "part beyond the picture's edges (share of the outline)"
 _BAR = 40
 _CELLS = 128
+# What pictures have kept of those that they were made from, by the kind of data set.
+_KEPT = {
+    "mixed": "Pixels that no synthetic person and no shadow reaches are the photograph's, but for JPEG's compression.",
+    "stylised": "Pixels that no synthetic person covers are the mixed ones, but for JPEG's compression once more.",
+}
 #: The states of a joint, by the names that labels have for them.
 _STATES = ("visible", "self_occluded", "other_occluded", "outside")
 
@@ -96,11 +102,11 @@ def summarise(folder: Path) -> Summary:
         InputError: when a shard is damaged.
     """
     summary = Summary()
-    for labels in read_labels_of(folder):
+    for shard, labels in read_labels_of(folder):
         try:
             summary.add(labels)
         except (KeyError, TypeError, ValueError, AttributeError):
-            raise InputError(f"{folder}: holds labels that are not those of a synthesised picture") from None
+            raise InputError(f"{shard}: holds labels that no synthesised picture has", again(shard)) from None
     return summary
 
 
@@ -117,10 +123,12 @@ def write_sheet(folder: Path) -> Summary:
     summary = summarise(folder)
     if not summary.pictures:
         raise InputError(f"{folder}: holds no pictures; all were left out")
-    for name, picture in contact_sheets(folder).items():
-        _write_png(folder / name, picture)
-    _write_png(folder / _POSITIONS, _heat(summary.positions))
-    write_whole(folder / SHEET, _markdown(folder.resolve().name, summary, made_by(folder) or {}).encode())
+    sheets = contact_sheets(folder) | {_POSITIONS: _heat(summary.positions)}
+    text = _markdown(folder.resolve().name, summary, made_by(folder) or {})
+    with shared_files(folder):
+        for name, picture in sheets.items():
+            _write_png(folder / name, picture)
+        write_whole(folder / SHEET, text.encode())
     return summary
 
 
@@ -143,6 +151,7 @@ def _markdown(name: str, summary: Summary, generator: Mapping[str, Any]) -> str:
         + (f" and {summary.real} annotated ones" if summary.real else "")
         + f"; {summary.asked} were asked for, {summary.placed} placed.",
         "",
+        *((_KEPT[kind], "") if (kind := str(generator.get("kind"))) in _KEPT else ()),
         "Made by `ltsh synthesize` with",
         "",
         "| option | |",

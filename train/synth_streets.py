@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ltsh_deploy.train.synth_palettes import hard_colour, linear_from_srgb
+from ltsh_deploy.train.synth_palettes import car_colour, hard_colour, linear_from_srgb
 from ltsh_deploy.train.synth_place_plan import Plan
 from ltsh_deploy.train.synth_place_surfaces import (
     ASPHALT,
@@ -86,7 +86,8 @@ def _tree(plan: Plan, x: float, y: float) -> None:
 
 def _car(plan: Plan, x: float, y: float, *, along_x: bool) -> None:
     rng = plan.rng
-    body = plan.surface(PAINT, hard_colour(rng), hard_colour(rng))
+    paint = car_colour(rng)
+    body = plan.surface(PAINT, paint, paint)
     glass = plan.surface(PAINT, np.full(3, 0.03), np.full(3, 0.03))
     length, width, high = rng.uniform(1.9, 2.3), 0.88, rng.uniform(0.5, 0.75)
 

@@ -8,6 +8,7 @@ Monge-Kantorovitch linear colour mapping for example-based colour transfer"). Th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,13 +19,16 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+import ltsh_deploy
 from ltsh_deploy.errors import ImageError, InputError
 from ltsh_deploy.images import Image, read_image
+from ltsh_deploy.train.synth_folder import made_by
+from ltsh_deploy.train.synth_lens import MOST_NOISE, noise_level
 from ltsh_deploy.train.synth_materials import EYE, SKIN
 from ltsh_deploy.train.synth_outlines import paint_person
-from ltsh_deploy.train.synth_writers import ShardRange, encode_members, find_shards, labels_of, made_by, read_shard
+from ltsh_deploy.train.synth_writers import ShardRange, again, encode_members, find_shards, labels_of, read_shard
 
-__all__ = ["Stylised", "colour_map", "noise_level", "stylise"]
+__all__ = ["Stylised", "colour_map", "stylise"]
 
 Mask = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float32]
@@ -44,7 +48,6 @@ _COLOURED_FROM = 40.0
 _FEWEST_PIXELS = 150
 _SAMPLES = 4000
 _GUIDED_SIDE, _GUIDED_SOFTNESS = 9, 2e-3
-_MOST_GRAIN = 6.0
 _REMEDY = "Name a folder that `ltsh synthesize mixed` wrote."
 
 
@@ -82,7 +85,14 @@ class Stylised:
         Raises:
             InputError: when the folder holds no mixed data set.
         """
-        return {"kind": "stylised", "seed": self.seed, "strength": self.strength, "mixed": dict(self._generator)}
+        # The mixed pictures' own record has a digest of the data that they were made of.
+        return {
+            "kind": "stylised",
+            "version": ltsh_deploy.__version__,
+            "seed": self.seed,
+            "strength": self.strength,
+            "mixed": dict(self._generator),
+        }
 
     def numbers(self) -> list[int]:
         """The numbers of the mixed pictures, ascending.
@@ -111,9 +121,9 @@ class _Maker:
 
     def make(self, index: int) -> dict[str, bytes]:
         """The files of one picture: the mixed picture's, with another picture and a note of what changed it."""
-        members = dict(self._read(index))
-        where = f"{self._recipe.mixed}: picture {index:08d}"
-        labels = labels_of(members, where)
+        shard, found = self._read(index)
+        members, where = dict(found), f"{shard}: {index:08d}"
+        labels = labels_of(members, where, again(shard))
         picture = read_image(members.pop("jpg", b""), where)
         kinds = _mask(members, "materials.png", picture, where).astype(np.int8) - 1
         style = np.zeros(picture.shape[:2], np.uint8)
@@ -127,8 +137,8 @@ class _Maker:
         del members["json"]
         return {**encode_members(changed, labels, {}), **members}
 
-    def _read(self, index: int) -> Mapping[str, bytes]:
-        """The files of a mixed picture. Pictures are asked for in order, so the whole shard is kept."""
+    def _read(self, index: int) -> tuple[Path, Mapping[str, bytes]]:
+        """The mixed picture's shard, and its files. Pictures are asked for in order, so the whole shard is kept."""
         part = next((part for part in self._shards if part.first <= index <= part.last), None)
         if part is None:
             raise InputError(f"{self._recipe.mixed}: has no picture {index}")
@@ -136,7 +146,7 @@ class _Maker:
             self._part, self._pictures = part, dict(read_shard(self._shards[part]))
         if index not in self._pictures:
             raise ImageError(f"{self._shards[part]}: picture {index} was left out there too")
-        return self._pictures[index]
+        return self._shards[part], self._pictures[index]
 
 
 def _mask(members: Mapping[str, bytes], name: str, picture: Image, where: str) -> npt.NDArray[np.uint8]:
@@ -187,10 +197,17 @@ def stylise(
             change[own] = moved
     change = _follow_edges(lab[..., 0] / np.float32(100), change, people)
     rgb = cv2.cvtColor(lab + change, cv2.COLOR_Lab2RGB).clip(0, 1) * 255
-    grain = noise_level(picture, photograph) ** 2 - noise_level(picture, people) ** 2
-    rgb += min(np.sqrt(max(grain, 0.0)), _MOST_GRAIN) * rng.standard_normal(people.shape, np.float32)[..., None]
+    rgb += _missing_noise(picture, people) * rng.standard_normal(people.shape, np.float32)[..., None]
     result: Image = np.where(people[..., None], np.rint(rgb).clip(0, 255), picture).astype(np.uint8)
     return result
+
+
+def _missing_noise(picture: Image, people: Mask) -> float:
+    """Standard deviation of the noise that people [H, W] lack in a picture [H, W, 3]; 0 where it cannot be told."""
+    around, own = noise_level(picture, ~people), noise_level(picture, people)
+    if around is None or own is None:
+        return 0.0
+    return min(math.sqrt(max(around**2 - own**2, 0.0)), MOST_NOISE)
 
 
 def colour_map(source: Floats, target: Floats) -> tuple[Floats, Floats]:
@@ -240,17 +257,3 @@ def _follow_edges(guide: Floats, change: Floats, people: Mask) -> Floats:
     # Pixels at the edge are partly background.
     share = inside * cv2.blur(inside, (3, 3))
     return np.asarray(smooth * share[..., None], np.float32)
-
-
-def noise_level(picture: Image, where: Mask) -> float:
-    """Standard deviation of a picture's noise in grey levels, in a part [H, W] of it.
-
-    By a high-pass that flat and evenly changing surfaces do not pass (the mask of Immerkær 1996, "Fast noise variance
-    estimation"): the least fifth of what passes, since more than noise passes where there is texture.
-    """
-    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    kernel = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
-    inner = cv2.erode(where.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-    passed = np.abs(cv2.filter2D(grey, cv2.CV_32F, kernel))[inner]
-    # The mask's coefficients squared sum to 36; a fifth of a normal distribution's absolute values are below 0.2533.
-    return float(np.percentile(passed, 20)) / 6 / 0.2533 if len(passed) else 0.0

@@ -7,12 +7,11 @@ pictures give the same bytes: nothing in a shard depends on time, place or the n
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
 import tarfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -21,31 +20,27 @@ from typing import IO, Any
 import cv2
 import numpy.typing as npt
 
-from ltsh_deploy.datasets.files import read_json
+from ltsh_deploy.datasets.archives import read_archive
 from ltsh_deploy.errors import InputError
 from ltsh_deploy.images import Image
 from ltsh_deploy.json_checks import short
 from ltsh_deploy.whole_files import WholeFile
 
 __all__ = [
-    "INDEX",
     "LARGEST_INDEX",
     "ShardRange",
     "ShardWriter",
+    "again",
     "encode_members",
     "find_shards",
     "labels_of",
-    "made_by",
+    "list_shard",
     "missing_runs",
     "read_labels_of",
     "read_shard",
-    "remove_leftovers",
 ]
 
 _NAME = re.compile(r"(train|val)-(\d{8})-(\d{8})\.tar")
-_LEFTOVER = re.compile(r"\.(train|val)-\d{8}\.[0-9a-f]+\.part\.tar")
-#: The file beside the shards that says whose joints they have and what made them.
-INDEX = "index.json"
 # What the generator's own lens does to a picture stays larger than what this does.
 _JPEG_QUALITY = 95
 _END_MARK = bytes(2 * tarfile.BLOCKSIZE)
@@ -60,6 +55,10 @@ class ShardRange:
     first: int
     last: int
 
+    def overlaps(self, numbers: range) -> bool:
+        """Whether it holds any of these pictures."""
+        return self.first < numbers.stop and numbers.start <= self.last
+
     def file_name(self, split: str) -> str:
         """What a shard of these pictures is called."""
         return f"{split}-{self.first:08d}-{self.last:08d}.tar"
@@ -71,17 +70,22 @@ def find_shards(folder: Path) -> dict[ShardRange, Path]:
     Raises:
         InputError: when two of them hold the same pictures.
     """
-    found: dict[ShardRange, Path] = {}
-    for path in sorted(folder.glob("*.tar")):
+    found: list[tuple[ShardRange, Path]] = []
+    for path in folder.glob("*.tar"):
         match = _NAME.fullmatch(path.name)
         if match is not None:
-            found[ShardRange(int(match[2]), int(match[3]))] = path
-    ordered = sorted(found)
-    for before, after in pairwise(ordered):
+            found.append((ShardRange(int(match[2]), int(match[3])), path))
+    found.sort()
+    for (before, first), (after, second) in pairwise(found):
         if after.first <= before.last:
-            names = f"{found[before].name} and {found[after].name}"
-            raise InputError(f"{folder}: {names} hold some pictures twice", "Remove one of them.")
-    return {part: found[part] for part in ordered}
+            # Of two that begin alike, the first is not the longer one.
+            spare = first if before.first == after.first else second if after.last <= before.last else None
+            remedy = f"Delete {spare}: the other has all of its pictures." if spare else f"Delete {second}."
+            raise InputError(
+                f"{folder}: {first.name} and {second.name} hold some pictures twice",
+                f"{remedy} If pictures are missing then, the command that made them makes them again.",
+            )
+    return dict(found)
 
 
 def missing_runs(wanted: Iterable[int], present: Iterable[ShardRange], per_shard: int) -> list[range]:
@@ -141,8 +145,6 @@ class ShardWriter:
         self._file = WholeFile(folder / f"{split}-{first:08d}.tar")
         with self._file.named_errors():
             self._stream: IO[bytes] = self._file.temporary.open("xb", buffering=0)
-            # Says to remove_leftovers, in this process or another, that somebody is at it.
-            fcntl.flock(self._stream, fcntl.LOCK_EX)
         self.path: Path | None = None
 
     def add(self, members: Mapping[str, bytes]) -> None:
@@ -210,29 +212,51 @@ def read_shard(path: Path, only: str | None = None) -> Iterator[tuple[int, dict[
         InputError: when the file is no such shard, or damaged.
     """
     number, members = -1, dict[str, bytes]()
-    try:
-        with tarfile.open(path, "r:") as archive:
-            for member in archive:
-                stem, _, extension = member.name.partition(".")
-                if not stem.isdecimal() or not member.isreg():
-                    raise InputError(f"{path}: {short(member.name)} is not a picture of a synthesised data set")
-                if int(stem) != number and members:
-                    yield number, members
-                    members = {}
-                number = int(stem)
-                file = archive.extractfile(member) if only in (None, extension) else None
-                if file is not None:
-                    members[extension] = file.read()
-    except tarfile.TarError as error:
-        raise InputError(f"{path}: is not a tar archive, or damaged ({error})", "copy or make it again") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
+    for found, extension, _, data in _members(path, lambda extension: only in (None, extension)):
+        if found != number and members:
+            yield number, members
+            members = {}
+        number = found
+        if data is not None:
+            members[extension] = data
     if members:
         yield number, members
 
 
-def labels_of(members: Mapping[str, bytes], where: str) -> dict[str, Any]:
+def list_shard(path: Path) -> dict[int, dict[str, int]]:
+    """The pictures that a shard holds: for each number the sizes in bytes of its files, by extension.
+
+    Raises:
+        InputError: when the file is no such shard, or damaged.
+    """
+    sizes: dict[int, dict[str, int]] = {}
+    for number, extension, size, _ in _members(path, lambda _: False):
+        sizes.setdefault(number, {})[extension] = size
+    return sizes
+
+
+def _members(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[int, str, int, bytes | None]]:
+    """(number, extension, size, contents if they are wanted) of each file in a shard."""
+    for member, data in read_archive(path, lambda name: wanted(name.partition(".")[2]), again(path)):
+        stem, _, extension = member.name.partition(".")
+        if not stem.isdecimal():
+            message = f"{path}: {short(member.name)} is not a picture of a synthesised data set"
+            raise InputError(message, again(path))
+        yield int(stem), extension, member.size, data
+
+
+def again(shard: Path) -> str:
+    """What to do about a damaged shard, for messages."""
+    return f"Delete {shard} and give the command that made it once more: it makes these pictures again."
+
+
+def labels_of(members: Mapping[str, bytes], where: str, remedy: str = "") -> dict[str, Any]:
     """The labels of one picture that :func:`read_shard` gave.
+
+    Args:
+        members: its files by extension.
+        where: they lie, for messages.
+        remedy: what to do where they are damaged; see :func:`again`.
 
     Raises:
         InputError: when they are missing or no labels.
@@ -240,50 +264,18 @@ def labels_of(members: Mapping[str, bytes], where: str) -> dict[str, Any]:
     try:
         labels = json.loads(members["json"])
     except (KeyError, ValueError, RecursionError):
-        raise InputError(f"{where}: has no labels, or damaged ones", "make it again") from None
+        raise InputError(f"{where}: has no labels, or damaged ones", remedy) from None
     if not isinstance(labels, dict) or not isinstance(labels.get("people"), list):
-        raise InputError(f"{where}: its labels are not those of a synthesised picture", "make it again")
+        raise InputError(f"{where}: its labels are not those of a synthesised picture", remedy)
     return labels
 
 
-def read_labels_of(folder: Path) -> Iterator[dict[str, Any]]:
-    """The labels of every picture in a folder's shards, in the order of their numbers.
+def read_labels_of(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """(shard, labels) of every picture in a folder's shards, in the order of their numbers.
 
     Raises:
         InputError: when a shard is damaged.
     """
     for shard in find_shards(folder).values():
         for number, members in read_shard(shard, only="json"):
-            yield labels_of(members, f"{shard}: {number:08d}")
-
-
-def made_by(folder: Path) -> dict[str, Any] | None:
-    """What a folder's index says of the options that its pictures were made with.
-
-    Returns:
-        The options; None where there is no index.
-
-    Raises:
-        InputError: when the index cannot be read, or is that of another kind of data set.
-    """
-    index = folder / INDEX
-    if not index.exists():
-        return None
-    form = read_json(index)
-    generator = form.get("generator") if isinstance(form, dict) else None
-    if not isinstance(generator, dict):
-        raise InputError(f"{folder}: holds a data set that `ltsh synthesize` did not make", "Name another folder.")
-    return generator
-
-
-def remove_leftovers(folder: Path) -> None:
-    """Remove unfinished shards of runs that were killed; those that a process is writing are left alone."""
-    for path in folder.glob(".*.part.tar"):
-        if _LEFTOVER.fullmatch(path.name):
-            try:
-                with path.open("rb") as file:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    path.unlink(missing_ok=True)
-            except OSError:
-                # Another process holds it, or it has just got its name.
-                continue
+            yield shard, labels_of(members, f"{shard}: {number:08d}", again(shard))

@@ -10,7 +10,7 @@ from typing import Any
 
 from ltsh_deploy.errors import InputError
 
-__all__ = ["Presence", "find_folder", "mask_of", "read_json", "read_names"]
+__all__ = ["Presence", "find_folder", "mask_of", "read_json", "read_names", "visible_files"]
 
 
 def find_folder(given: str | Path | None, usual: Sequence[Path], what: str) -> Path:
@@ -29,6 +29,19 @@ def find_folder(given: str | Path | None, usual: Sequence[Path], what: str) -> P
 def mask_of(folder: Path | None, image_name: str) -> Path | None:
     """The mask of a picture: a PNG under its name in the folder of masks, None without such a folder."""
     return None if folder is None else (folder / image_name).with_suffix(".png")
+
+
+def visible_files(folder: Path, pattern: str) -> list[Path]:
+    """The paths in a folder that match a pattern, by name; ``**/`` before it takes in the folders below.
+
+    Names that begin with a dot are passed over, of folders below too: they are files that a killed program left half
+    written, and what systems put beside the user's own files.
+    """
+    return sorted(
+        path
+        for path in folder.glob(pattern)
+        if not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
 
 
 def read_json(path: Path) -> Any:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ltsh_deploy.datasets.files import Presence, find_folder, read_json
+from ltsh_deploy.datasets.files import Presence, find_folder, read_json, visible_files
 from ltsh_deploy.datasets.ltsh_entries import Entry, read_entry, validation_of
 from ltsh_deploy.datasets.people import Person, Picture
 from ltsh_deploy.datasets.skips import Skips
@@ -43,7 +43,7 @@ def read_ltsh(
     Raises:
         InputError: when a file is missing or is not JSON of this kind.
     """
-    files = sorted(path.rglob("*.json")) if path.is_dir() else [path]
+    files = visible_files(path, "**/*.json") if path.is_dir() else [path]
     if not files:
         raise InputError(f"{path}: holds no .json files", "Name the annotation file or the folder of such files.")
     presence = Presence()

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ltsh_deploy.datasets.bodies import PIXELS_PER_SCALE
-from ltsh_deploy.datasets.files import find_folder, mask_of, read_names
+from ltsh_deploy.datasets.files import find_folder, mask_of, read_names, visible_files
 from ltsh_deploy.datasets.mpii_mat import MpiiImage, MpiiPerson, read_mpii_annotations
 from ltsh_deploy.datasets.people import Person, Picture
 from ltsh_deploy.datasets.regions import Region, box_polygon
@@ -73,7 +73,7 @@ def _annotation_file(folder: Path) -> Path:
     for candidate in (folder / _ANNOTATIONS, folder / "annotations" / _ANNOTATIONS, folder / "annot" / _ANNOTATIONS):
         if candidate.is_file():
             return candidate
-    found = sorted(folder.glob("*.mat"))
+    found = visible_files(folder, "*.mat")
     if len(found) != 1:
         raise InputError(f"{folder}: holds no {_ANNOTATIONS}", "Name the annotation file itself.")
     return found[0]

@@ -6,11 +6,12 @@ docs/data.md describes the labels. Archives are indexed once; pictures and masks
 from __future__ import annotations
 
 import json
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ltsh_deploy.datasets.archives import read_archive
+from ltsh_deploy.datasets.files import visible_files
 from ltsh_deploy.datasets.people import Picture
 from ltsh_deploy.datasets.shard_labels import Labels, read_labels, skeleton_of
 from ltsh_deploy.datasets.skips import Skips
@@ -37,7 +38,7 @@ def read_shards(path: Path, skips: Skips, split: str | None = None) -> tuple[lis
     Raises:
         InputError: when there are no shards, an archive is damaged, or nobody says which joints the labels are of.
     """
-    shards = sorted(path.glob("*.tar")) if path.is_dir() else [path]
+    shards = visible_files(path, "*.tar") if path.is_dir() else [path]
     if not shards:
         raise InputError(f"{path}: holds no tar files", _REMEDY)
     skeleton = _read_index(shards[0].parent / "index.json")
@@ -89,30 +90,15 @@ def _groups(shard: Path, skips: Skips) -> Iterator[tuple[str, dict[str, Member]]
     The contents of JSON members come with them.
     """
     groups: dict[str, dict[str, Member]] = {}
-    try:
-        with tarfile.open(shard, "r:") as archive, shard.open("rb") as file:
-            for member in archive:
-                if not member.isreg():
-                    continue
-                folder, _, name = member.name.rpartition("/")
-                stem, _, extension = name.partition(".")
-                key = f"{folder}/{stem}".removeprefix("./").removeprefix("/")
-                part = FilePart(shard, member.offset_data, member.size, member.name)
-                data = None
-                if extension.lower() == "json":
-                    file.seek(member.offset_data)
-                    data = file.read(member.size)
-                group = groups.setdefault(key, {})
-                if group.setdefault(extension.lower(), (part, data))[0] is not part:
-                    skips.add("members that are there twice", part)
-            # tarfile takes an archive that was cut off between two members for a whole one.
-            file.seek(archive.offset)
-            if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-                raise InputError(f"{shard}: is cut off: its end mark is missing", "copy the file again")
-    except tarfile.TarError as error:
-        raise InputError(f"{shard}: is not a tar archive, or damaged ({error})", _REMEDY) from None
-    except OSError as error:
-        raise InputError(f"{shard}: cannot be read ({error.strerror or error})", _REMEDY) from None
+    remedy = f"Copy or make {shard.name} again. {_REMEDY}"
+    for member, data in read_archive(shard, lambda name: name.lower().endswith(".json"), remedy):
+        folder, _, name = member.name.rpartition("/")
+        stem, _, extension = name.partition(".")
+        key = f"{folder}/{stem}".removeprefix("./").removeprefix("/")
+        part = FilePart(shard, member.offset_data, member.size, member.name)
+        group = groups.setdefault(key, {})
+        if group.setdefault(extension.lower(), (part, data))[0] is not part:
+            skips.add("members that are there twice", part)
     yield from groups.items()
 
 
