@@ -14,7 +14,7 @@ TENSORRT_BINDINGS := 10.16.1.11 11.4.0.106
 # In recipes these are read from the environment, where an apostrophe in a path does no harm.
 export PICTURE MODEL CURDIR
 
-.PHONY: help model demo test check lint types format clean again
+.PHONY: help model demo test check lint types format clean again own
 .DEFAULT_GOAL := help
 
 help:
@@ -30,7 +30,12 @@ ifneq ($(shell cat '$(VENV)/.created' 2>/dev/null),$(CURDIR))
 $(VENV)/.created: again
 endif
 
-$(VENV)/.created:
+# Through a link, another checkout's environment would be emptied.
+own:
+	@[ ! -L '$(VENV:%/=%)' ] || { echo '$(VENV) is a symbolic link, and what it points to would be emptied.' \
+	  'Remove the link, or name another place: make VENV=folder ...' >&2; exit 1; }
+
+$(VENV)/.created: | own
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
 	  echo 'ltsh-deploy needs Python 3.10 or later: make PYTHON=/path/to/python3 ...' >&2; exit 1; }
 	@if [ -e $@ ] || ! $(BIN)/python -m pip --version >/dev/null 2>&1; then $(PYTHON) -m venv --clear '$(VENV)'; fi || { \
@@ -97,4 +102,4 @@ clean:
 	rm -rf build dist $(DEMO_OUT) *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	rm -f cuda_kernels/*.so
 	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
-	@test ! -f $(VENV)/.created || rm -rf '$(VENV)'
+	@[ -L '$(VENV:%/=%)' ] || test ! -f $(VENV)/.created || rm -rf '$(VENV)'

@@ -1,5 +1,5 @@
 """The metrics: time and memory of average precision, with pycocotools beside it. Run with
-``python -m benchmarks.metrics``.
+``OMP_NUM_THREADS=1 python -m benchmarks.metrics``, on a machine that does nothing else; it takes some minutes.
 
 People are random: each picture has 10, of 14 joints (OKS: 17), whose predictions are off by an error of their own, and
 as many false predictions, which tend to have lower scores. Everything runs on one thread. Memory is what Python and
@@ -14,7 +14,7 @@ import io
 import os
 import time
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -76,10 +76,10 @@ def peak_mib(work: Callable[[], object]) -> float:
     return peak / 2**20
 
 
-def multi_person() -> list[list[object]]:
+def multi_person(counts: Sequence[int] = (500, 1000, 2000, 4000)) -> list[list[object]]:
     """MPII multi-person average precision: medians of three runs."""
     rows: list[list[object]] = []
-    for count in (500, 1000, 2000, 4000):
+    for count in counts:
         pairs = units(count)
 
         def match(pairs: Any = pairs) -> list[UnitMatches]:
@@ -94,26 +94,26 @@ def multi_person() -> list[list[object]]:
     return rows
 
 
-def bootstrap() -> list[list[object]]:
+def bootstrap(counts: Sequence[int] = (350, 2000)) -> list[list[object]]:
     """Average precision of 1,000 draws from the pictures, as a paired bootstrap computes it for each of two models."""
     rows: list[list[object]] = []
-    for count in (350, 2000):
+    for count in counts:
         matches = [multi_person_matches(*pair) for pair in units(count)]
-        counts = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), 1000)
+        draws = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), 1000)
         begin = time.perf_counter()
-        ap = multi_person_ap_draws(matches, counts).mean(axis=1)
+        ap = multi_person_ap_draws(matches, draws).mean(axis=1)
         spent = time.perf_counter() - begin
-        memory = peak_mib(lambda matches=matches, counts=counts: multi_person_ap_draws(matches, counts[:100]))
+        memory = peak_mib(lambda matches=matches, draws=draws: multi_person_ap_draws(matches, draws[:100]))
         rows.append([count, spent, memory, float(ap.std())])
     return rows
 
 
-def oks() -> list[list[object]]:
+def oks(counts: Sequence[int] = (500, 2000)) -> list[list[object]]:
     """COCO's average precision of the same people, by this package and by pycocotools: once each, from arrays and from
     pycocotools' own index, so without the reading of files.
     """
     rows: list[list[object]] = []
-    for count in (500, 2000):
+    for count in counts:
         pairs, ground_truth, results = coco_people(count)
         theirs = COCO()
         theirs.dataset = ground_truth
@@ -166,7 +166,7 @@ def main() -> None:
         "\n\n".join(
             [
                 "## Metrics",
-                f"`python -m benchmarks.metrics`, one thread. {machine()}, "
+                f"`OMP_NUM_THREADS=1 python -m benchmarks.metrics`. {machine()}, "
                 f"pycocotools {importlib.metadata.version('pycocotools')}.",
                 (__doc__ or "").split("\n\n", 1)[1].strip() + " " + load,
                 table(["goal", "at most", "measured", "kept"], promise),

@@ -19,14 +19,27 @@ class _Command(click.Command):
     """A command whose --scales takes its numbers with spaces between them, too."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        words = list(args)
-        if "--scales" in words:
-            first = words.index("--scales") + 1
-            last = first
-            while last < len(words) and re.fullmatch(r"[0-9.]+,?", words[last]):
-                last += 1
-            words[first:last] = [",".join(word.rstrip(",") for word in words[first:last])] * (last > first)
-        return super().parse_args(ctx, words)
+        return super().parse_args(ctx, _join_scales(ctx, args))
+
+
+def _join_scales(ctx: click.Context, args: list[str]) -> list[str]:
+    """The arguments, with the numbers of ``--scales 0.7 1 1.3`` or ``--scales=0.7 1 1.3`` in one word."""
+    words: list[str] = []
+    rest = list(args)
+    is_given = False
+    while rest and rest[0] != "--":
+        word = rest.pop(0)
+        name, has_value, value = word.partition("=")
+        if name == "--scales":
+            if is_given:
+                raise click.UsageError("--scales is given twice. All scales follow one: --scales 0.7 1 1.3", ctx)
+            is_given = True
+            numbers = [value] if has_value else []
+            while rest and re.fullmatch(r"[0-9.,]+", rest[0]):
+                numbers.append(rest.pop(0))
+            word = f"{name}={','.join(number.strip(',') for number in numbers)}" if numbers else word
+        words.append(word)
+    return words + rest
 
 
 def _scales(ctx: click.Context, param: click.Parameter, text: str | None) -> tuple[float, ...] | None:

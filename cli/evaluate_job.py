@@ -25,7 +25,7 @@ __all__ = ["EvaluateJob"]
 _log = logging.getLogger("ltsh_deploy.evaluate")
 
 # What stored predictions are; everything else that is compared is a model.
-_STORED = (".json", ".mat")
+_STORED = (".json", ".jsonl", ".mat")
 #: What --out keeps the predictions in as they come: of the model, and of the one it is compared with.
 _KEPT, _KEPT_OTHER = "predictions.jsonl", "predictions_compared.jsonl"
 # Failures beyond these are counted, not listed: a wrong folder fails thousands of times.
@@ -88,6 +88,8 @@ class EvaluateJob:
         self.filter_groups, self.batch = filter_groups, batch
         self.out, self.restart, self.json_target, self.report = out, restart, json_target, report
         self.data = open_evaluation_set(kind, annotations, **places)
+        if filter_groups and not any(unit.group_box for unit in self.data):
+            raise UsageError(f"--filter-groups is for groups of people, and data sets of kind {kind} tell of none")
         self.protocol: Protocol = choose_protocol(self.data, protocol, scales, flip, size)
         decode = DecodeConfig() if threshold is None else DecodeConfig(peak_threshold=threshold)
         self.options: dict[str, Any] = {"device": device, "threads": threads, "decode": decode}

@@ -28,6 +28,7 @@ COMMANDS = {
     "benchmark": ("ltsh_deploy.cli.benchmark", "Measure how long each stage takes, from file to drawn picture."),
     "data": ("ltsh_deploy.cli.data", "Check a data set, and show what is in it."),
     "synthesize": ("ltsh_deploy.cli.synthesize", "Make data sets of synthetic people to train on."),
+    "kernels": ("ltsh_deploy.cli.kernels", "Compile the CUDA kernels that decode on an NVIDIA GPU."),
     "doctor": ("ltsh_deploy.cli.doctor", "Report versions, devices and which optional parts work."),
 }
 

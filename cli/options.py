@@ -25,9 +25,9 @@ def parse_size(ctx: click.Context, param: click.Parameter, text: str | None) -> 
 
 
 def parse_scales(ctx: click.Context, param: click.Parameter, text: str) -> tuple[float, ...]:
-    """Positive numbers from "0.7,1,1.3"."""
+    """Positive numbers from "0.7,1,1.3"; spaces do for commas."""
     try:
-        scales = tuple(float(part) for part in text.split(","))
+        scales = tuple(float(part) for part in re.split(r"\s*,\s*|\s+", text.strip()))
     except ValueError:
         scales = ()
     if not scales or not all(0.01 <= scale <= 100 for scale in scales):

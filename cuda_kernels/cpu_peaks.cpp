@@ -87,7 +87,7 @@ class PeakFinder {
         plateau_.resize(static_cast<std::size_t>(h_) * w_);
         for (const int cell : tied_) {
             parent_[cell] = cell;
-            plateau_[cell] = {0, 0, 0, w_, -1, h_, -1, false};
+            plateau_[cell] = {0, 0, 0, w_, -1, h_, -1, 0};
         }
         for (const int cell : tied_) {
             for_equal_neighbours(map, cell, [&](int other) {

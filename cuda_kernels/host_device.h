@@ -5,7 +5,7 @@
 // operation (-fmad=false, -ffp-contract=off) and without fast mathematics: then every decoder rounds alike, and agrees
 // with the one in NumPy about which of two nearly equal scores is the greater.
 //
-// Maps are h x w cells, row by row; a map's type is float, or anything that converts to it, such as CUDA's __half.
+// Maps are h x w cells, row by row; a map's type is float, or anything that converts to it, such as Half.
 
 #ifndef LTSH_HOST_DEVICE_H
 #define LTSH_HOST_DEVICE_H

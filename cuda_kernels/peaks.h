@@ -93,7 +93,8 @@ LTSH_HOST_DEVICE void join_plateaus(int* parent, int a, int b) {
 struct Plateau {
     int cells, sum_of_columns, sum_of_rows;
     int first_column, last_column, first_row, last_row;
-    bool is_step;
+    /// Whether one of its cells has an equal neighbour that is no top; not bool, so that threads can set it at once.
+    int is_step;
 };
 
 /// Whether it is more than two cells wide or high. Then the fit sees no slope, and the centre is the best guess.

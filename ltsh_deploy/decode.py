@@ -38,10 +38,12 @@ __all__ = [
     "DecodeConfig",
     "Peaks",
     "assemble_poses",
+    "check_channels",
     "check_fields",
     "decode_fields",
     "decoder_in_use",
     "find_peaks",
+    "not_finite",
     "score_limbs",
 ]
 
@@ -132,19 +134,28 @@ def decoder_in_use() -> str:
 
 def check_fields(fields: Fields, skeleton: Skeleton) -> None:
     """Raise FieldsError for maps that no pose may be read from."""
-    heatmaps, pafs = fields.heatmaps.shape[0], fields.pafs.shape[0]
+    check_channels(fields.heatmaps.shape[0], fields.pafs.shape[0], skeleton)
+    for name, maps in (("heat maps", fields.heatmaps), ("PAFs", fields.pafs)):
+        if not _all_finite(maps):
+            raise not_finite(name)
+
+
+def check_channels(heatmaps: int, pafs: int, skeleton: Skeleton) -> None:
+    """Raise FieldsError for numbers of maps that are not those of a skeleton, with or without a background."""
     if heatmaps not in (skeleton.num_joints, skeleton.num_joints + 1) or pafs != 2 * skeleton.num_limbs:
         raise FieldsError(
             f"{heatmaps} heat maps and {pafs} PAF channels do not fit skeleton {skeleton.name!r}, "
             f"which has {skeleton.num_joints} joints (and a background) and {skeleton.num_limbs} limbs",
             "Check the skeleton and the channels in the model's description.",
         )
-    for name, maps in (("heat maps", fields.heatmaps), ("PAFs", fields.pafs)):
-        if not _all_finite(maps):
-            raise FieldsError(
-                f"the network's {name} hold NaN or infinity",
-                "No pose can be read from them. A half-precision model may have overflowed: try it in float32.",
-            )
+
+
+def not_finite(name: str) -> FieldsError:
+    """The error of maps, such as "PAFs", that hold NaN or infinity."""
+    return FieldsError(
+        f"the network's {name} hold NaN or infinity",
+        "No pose can be read from them. A half-precision model may have overflowed: try it in float32.",
+    )
 
 
 def _all_finite(maps: npt.NDArray[Any]) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ltsh_deploy.errors import InputError
 
-__all__ = ["as_list", "as_mapping", "as_number", "as_numbers", "as_whole", "short"]
+__all__ = ["as_box", "as_list", "as_mapping", "as_number", "as_numbers", "as_whole", "short"]
 
 
 def as_mapping(value: object, where: str) -> Mapping[str, Any]:
@@ -39,6 +39,14 @@ def as_number(value: object, where: str) -> float:
 def as_numbers(values: Iterable[object], where: str) -> list[float]:
     """The values, all of them finite numbers; else an InputError."""
     return [as_number(value, where) for value in values]
+
+
+def as_box(value: object, where: str) -> list[float]:
+    """The value, which is a box as COCO has it: x, y, width, height; else an InputError."""
+    numbers = as_numbers(as_list(value, where), where)
+    if len(numbers) != 4:
+        raise InputError(f"{where} must be 4 numbers, found {len(numbers)}")
+    return numbers
 
 
 def as_whole(value: object, where: str) -> int:

@@ -8,14 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from ltsh_deploy.metrics_distances import BoolArray, FloatArray, IntArray, mean_known, relative_distances
-from ltsh_deploy.poses import Poses
 
 __all__ = [
     "PCKH_THRESHOLDS",
     "PCK_THRESHOLD",
     "JointRates",
     "PckhScore",
-    "choose_person",
     "joint_rates",
     "pck",
     "pckh",
@@ -27,8 +25,6 @@ PCK_THRESHOLD = 0.2
 #: In head sizes, 0:0.01:0.5: where PCKh is measured; the last is the one that is quoted.
 PCKH_THRESHOLDS = tuple(i / 100 for i in range(51))
 
-# How fast a person's claim to be the one who is meant falls with the distance, as a part of the picture's short side.
-_NEAR = 0.25
 _TORSO = ("right_hip", "left_shoulder")
 
 
@@ -131,28 +127,6 @@ def torso_lengths(joints: FloatArray, names: Sequence[str]) -> FloatArray:
     with np.errstate(over="ignore", invalid="ignore"):
         lengths = np.sqrt(np.square(hip - shoulder).sum(axis=1))
     return np.where((lengths > 0) & np.isfinite(lengths), lengths, np.nan)
-
-
-def choose_person(poses: Poses, place: FloatArray, size: tuple[float, float]) -> FloatArray | None:
-    """[J, 2] the joints of the person who is sure and near a place in a picture (width, height); None for nobody.
-
-    That is the one with the largest sum of joint scores, each person's weighted by a Gaussian of the distance between
-    the middle of the person's box and the place. It looks at no label, and at nobody without a joint.
-
-    Args:
-        poses: who was found.
-        place: [2] pixels, the picture's middle where nothing else is known.
-        size: of the picture.
-    """
-    poses = poses.select(np.asarray(poses.present.any(axis=1)))
-    if not len(poses):
-        return None
-    low, high = np.nanmin(poses.xy, axis=1), np.nanmax(poses.xy, axis=1)
-    offset = low / 2 + high / 2 - place
-    with np.errstate(over="ignore"):
-        distance = np.hypot(offset[:, 0], offset[:, 1]) / (_NEAR * min(size))
-        claims = poses.joint_scores.sum(axis=1) * np.exp(-np.square(distance) / 2)
-    return np.asarray(poses.xy[int(claims.argmax())], np.float64)
 
 
 def _annotated(truth: FloatArray) -> BoolArray:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ["tests.cuda_stand_in.fixtures"]
+
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
 WITHOUT_SHARED = "needs the third-party pictures and models in ../shared, which are not here"
@@ -19,6 +21,7 @@ MAY_SKIP = (
     *([re.escape(WITHOUT_SHARED)] if not SHARED.is_dir() else []),
     "there is no /dev/full here",
     "needs a C compiler for a stand-in driver",
+    "needs an NVIDIA GPU.*",
 )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -28,12 +27,20 @@ ARM = Skeleton("arm", ("shoulder", "elbow", "wrist"), ((0, 1), (1, 2)), (), (0.1
 RING = Skeleton("ring", ("a", "b", "c"), ((0, 1), (1, 2), (2, 0)), (), (0.1,) * 3)
 
 
-@pytest.fixture(scope="module", params=["numpy", "compiled"], autouse=True)
-def decoder(request: pytest.FixtureRequest) -> Iterator[ModuleType]:
+@pytest.fixture(scope="module", params=["numpy", "compiled", "cuda"], autouse=True)
+def decoder(request: pytest.FixtureRequest) -> Iterator[Any]:
     """Every implementation with decode.py's signatures; decode_fields, too, takes the one that is given."""
     if request.param == "compiled" and compiled.why_missing():
         pytest.skip(f"needs the compiled decoder: {compiled.why_missing()}")
     with pytest.MonkeyPatch.context() as patch:
+        if request.param == "cuda":
+            steps = request.getfixturevalue("cuda_steps")
+            # decode_fields has no way to the GPU: whoever has maps there calls the decoder itself.
+            patch.setattr(numpy_decoder, "find_peaks", steps.find_peaks)
+            patch.setattr(numpy_decoder, "score_limbs", steps.score_limbs)
+            patch.setenv("LTSH_DECODER", "numpy")
+            yield steps
+            return
         patch.setenv("LTSH_DECODER", request.param)
         yield {"numpy": numpy_decoder, "compiled": compiled}[request.param]
 
@@ -91,7 +98,7 @@ CASES = [
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_each_step_agrees_with_the_reference(decoder: ModuleType, name: str) -> None:
+def test_each_step_agrees_with_the_reference(decoder: Any, name: str) -> None:
     heatmaps, pafs, skeleton = maps(name)
     peaks = reference_decoder.find_peaks(heatmaps, max_peaks=20)
     assert_same_peaks(decoder.find_peaks(heatmaps, max_peaks=20), peaks)
@@ -115,7 +122,7 @@ def test_each_step_agrees_with_the_reference(decoder: ModuleType, name: str) -> 
         DecodeConfig(sure_peak=0.9),
     ],
 )
-def test_every_setting_of_limbs_agrees_with_the_reference(decoder: ModuleType, config: DecodeConfig) -> None:
+def test_every_setting_of_limbs_agrees_with_the_reference(decoder: Any, config: DecodeConfig) -> None:
     heatmaps, pafs, skeleton = maps("noise")
     peaks = reference_decoder.find_peaks(heatmaps, max_peaks=8)
     want = reference_decoder.score_limbs(pafs, peaks, skeleton, config)
@@ -135,7 +142,7 @@ def very_many_pairs(strength: float) -> tuple[np.ndarray[Any, Any], Peaks, Conne
 
 
 @pytest.mark.parametrize("strength", [1.0, 0.005])
-def test_very_many_pairs_agree_with_the_reference(decoder: ModuleType, strength: float) -> None:
+def test_very_many_pairs_agree_with_the_reference(decoder: Any, strength: float) -> None:
     """So many that scoring goes through several blocks and stages, in fields that are strong and in weak ones."""
     pafs, peaks, want = very_many_pairs(strength)
     assert len(peaks) == 180
@@ -152,9 +159,7 @@ def test_very_many_pairs_agree_with_the_reference(decoder: ModuleType, strength:
     ),
     st.integers(1, 9),
 )
-def test_peaks_of_maps_full_of_plateaus_agree_with_the_reference(
-    decoder: ModuleType, heatmaps: Any, max_peaks: int
-) -> None:
+def test_peaks_of_maps_full_of_plateaus_agree_with_the_reference(decoder: Any, heatmaps: Any, max_peaks: int) -> None:
     assert_same_peaks(
         decoder.find_peaks(heatmaps, 0.1, max_peaks), reference_decoder.find_peaks(heatmaps, 0.1, max_peaks)
     )
@@ -170,7 +175,7 @@ def test_peaks_of_maps_full_of_plateaus_agree_with_the_reference(
         unique=True,
     ),
 )
-def test_a_mirrored_map_has_mirrored_peaks_to_the_last_bit(decoder: ModuleType, heatmaps: Any) -> None:
+def test_a_mirrored_map_has_mirrored_peaks_to_the_last_bit(decoder: Any, heatmaps: Any) -> None:
     """So that of two people who mirror each other neither is preferred by rounding."""
     plain, mirrored = decoder.find_peaks(heatmaps), decoder.find_peaks(heatmaps[:, :, ::-1])
     assert len(plain) == len(mirrored)
@@ -194,7 +199,7 @@ def test_a_mirrored_map_has_mirrored_peaks_to_the_last_bit(decoder: ModuleType, 
     ],
 )
 def test_a_plateau_is_one_peak_or_a_step_to_a_higher_one(
-    decoder: ModuleType, rows: list[str], centres: list[tuple[float, float]]
+    decoder: Any, rows: list[str], centres: list[tuple[float, float]]
 ) -> None:
     levels = {".": 0.0, "#": 0.5, "@": 0.9}
     heatmap = np.array([[[levels[c] for c in row] for row in rows]], np.float32)
@@ -206,7 +211,7 @@ def test_a_plateau_is_one_peak_or_a_step_to_a_higher_one(
 
 @pytest.mark.parametrize("place", [(0, 0), (-3.5, 100), (367, 367), (371, -3), (180, 371.4), (3.6, 3.4), (183.5, 91.5)])
 def test_a_joint_is_found_where_it_is_also_at_borders_corners_and_between_cells(
-    decoder: ModuleType, place: tuple[float, float]
+    decoder: Any, place: tuple[float, float]
 ) -> None:
     dot = Skeleton("dot", ("dot",), (), (), (0.1,))
     fields = encode_fields(np.array([[place]]), dot, (46, 46))
@@ -215,7 +220,7 @@ def test_a_joint_is_found_where_it_is_also_at_borders_corners_and_between_cells(
     np.testing.assert_allclose(peaks.scores, min(1, 2 * fields.heatmaps[0].max()), atol=1e-4)
 
 
-def test_the_strongest_peaks_are_kept_in_order_and_the_rest_counted(decoder: ModuleType) -> None:
+def test_the_strongest_peaks_are_kept_in_order_and_the_rest_counted(decoder: Any) -> None:
     heatmaps = np.zeros((2, 5, 21), np.float32)
     values = np.linspace(0.1, 1, 10, dtype=np.float32)
     heatmaps[0, 2, 1::2] = values[[3, 1, 4, 0, 5, 9, 2, 6, 8, 7]]
@@ -231,7 +236,7 @@ def peaks_at(joints: list[int], xy: list[tuple[float, float]], count: int) -> Pe
     return Peaks(np.array(joints), np.array(xy, float), np.ones(len(joints)), starts, np.zeros(count, np.intp))
 
 
-def test_partial_people_that_meet_through_a_limb_become_one(decoder: ModuleType) -> None:
+def test_partial_people_that_meet_through_a_limb_become_one(decoder: Any) -> None:
     """Shoulder-elbow and wrist-hand are found first and share no joint; the elbow-wrist limb then joins them."""
     chain = Skeleton("chain", ("s", "e", "w", "h"), ((0, 1), (2, 3), (1, 2)), (), (0.1,) * 4)
     peaks = peaks_at([0, 1, 2, 3], [(0, 0), (1, 0), (2, 0), (3, 0)], 4)
@@ -242,7 +247,7 @@ def test_partial_people_that_meet_through_a_limb_become_one(decoder: ModuleType)
     assert poses.scores[0] == pytest.approx((4 + 0.9 + 0.8 + 0.7) / 8)
 
 
-def test_people_with_a_joint_of_one_kind_are_not_merged_and_the_weaker_limb_gives_way(decoder: ModuleType) -> None:
+def test_people_with_a_joint_of_one_kind_are_not_merged_and_the_weaker_limb_gives_way(decoder: Any) -> None:
     peaks = peaks_at([0, 0, 1, 2], [(0, 0), (5, 0), (1, 0), (2, 0)], 3)
     ring = Connections(np.array([0, 1, 2]), np.array([0, 2, 3]), np.array([2, 3, 1]), np.array([0.5, 0.9, 0.6]))
     poses = decoder.assemble_poses(peaks, ring, RING)
@@ -250,7 +255,7 @@ def test_people_with_a_joint_of_one_kind_are_not_merged_and_the_weaker_limb_give
     np.testing.assert_array_equal(poses.xy[0], [(5, 0), (1, 0), (2, 0)])
 
 
-def test_limits_on_joints_and_score_hold(decoder: ModuleType) -> None:
+def test_limits_on_joints_and_score_hold(decoder: Any) -> None:
     peaks = peaks_at([0, 1, 2], [(0, 0), (1, 0), (2, 0)], 3)
     links = Connections(np.array([0]), np.array([0]), np.array([1]), np.array([0.4]))
     counts = {

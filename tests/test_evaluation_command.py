@@ -130,6 +130,24 @@ def test_scales_may_stand_before_the_model(
     assert evaluate("--scales", model, *arms) == 2
     assert evaluate("--scales", "0", model, *arms) == 2
     assert evaluate(model, *arms, "--scales") == 2
+    assert evaluate(model, *arms, "--scales", "0.7", "--flip", "--scales", "1") == 2
+    assert "--scales is given twice" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["--scales=1", "2"], ["--scales=1,2"], ["--scales", "1,", "2"], ["--scales", "1 2"]])
+def test_every_way_to_write_scales(
+    evaluate: Run, model: Path, arms: list[str], capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    assert evaluate(model, *words, *arms) == 0
+    assert "scales 1 2\n" in capsys.readouterr().out
+
+
+def test_numbers_after_the_end_of_options_are_no_scales(
+    evaluate: Run, model: Path, arms: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluate(*arms, "--scales", "1", "--", model) == 0
+    assert evaluate(*arms, "--scales", "1", "--", "2") == 3
+    assert "2: a file without a suffix" in capsys.readouterr().err.replace("\n", " ")
 
 
 def test_bad_pictures_are_named_and_the_rest_is_measured(
@@ -221,6 +239,8 @@ def test_two_models_are_compared_in_a_report(
         (["--predictions", "out/predictions.json", "--out", "out"], 2, "would replace"),
         (["--predictions", "absent.json"], 3, "there is no such file"),
         (["absent.onnx"], 3, "absent.onnx"),
+        (["--predictions", "p.jsonl"], 3, "Name the predictions.json"),
+        (["--predictions", "p.json", "--compare", "p.jsonl", "--report", "r"], 3, "Name the predictions.json"),
         (["--predictions", "p.json", "--out", "p.json/x"], 1, "p.json"),
         (["--predictions", "p.json", "--groups", "p.json"], 2, "have no groups"),
     ],
@@ -243,6 +263,22 @@ def test_mistakes_are_told_before_any_work(
     assert message in output.err.replace("\n", " ")
     assert not output.out
     assert all(path.read_bytes() == content for path, content in before.items())
+
+
+def test_groups_are_filtered_only_where_there_are_groups(
+    evaluate: Run, arms: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_json(tmp_path / "p.json", {"images": []})
+    assert evaluate(*arms[:6], "--predictions", "p.json", "--filter-groups") == 0
+    labels = json.loads((tmp_path / "set" / "gt.json").read_text())
+    for image in labels["images"]:
+        for person in image["people"]:
+            del person["objpos"]
+    write_json(tmp_path / "set" / "gt.json", labels)
+    assert evaluate(*arms[:6], "--predictions", "p.json", "--no-filter-groups") == 0
+    capsys.readouterr()
+    assert evaluate(*arms[:6], "--predictions", "p.json", "--filter-groups") == 2
+    assert "tell of none" in capsys.readouterr().err.replace("\n", " ")
 
 
 def test_an_interruption_says_how_to_go_on(

@@ -148,6 +148,14 @@ def test_matlab_files_of_others_go_by_their_order(tmp_path: Path) -> None:
             read_matlab(matlab(tmp_path / "q.mat", [[point | change]]), [("a", "")])
     with pytest.raises(InputError, match="joint 15 comes twice"):
         read_matlab(matlab(tmp_path / "q.mat", [[point, point]]), [("a", "")])
+    nowhere = point | {"x": np.nan, "y": np.nan, "score": np.nan}
+    stored = read_matlab(matlab(tmp_path / "q.mat", [[nowhere, point | {"id": 3}]]), [("a", "")])
+    assert np.flatnonzero(stored.by_unit["a"].present[0]).tolist() == [3]
+    assert [count for text, count in stored.notes.items() if "position" in text] == [1]
+    with pytest.raises(InputError, match="joint 15 comes twice"):
+        read_matlab(matlab(tmp_path / "q.mat", [[nowhere, point]]), [("a", "")])
+    with pytest.raises(InputError, match=r"pred\(1\)\.annorect\(1\): right_ankle has a position and no score"):
+        read_matlab(matlab(tmp_path / "q.mat", [[point | {"id": 0, "score": np.nan}]]), [("a", "")])
     scipy_io.savemat(tmp_path / "r.mat", {"other": 1})
     with pytest.raises(InputError, match="has no 'pred'"):
         read_matlab(tmp_path / "r.mat", [("a", "")])
@@ -197,12 +205,12 @@ def test_pictures_that_nobody_asked_for_are_left_out_and_said(labelled: Path, ca
 def test_a_position_that_is_no_number_is_no_prediction(labelled: Path) -> None:
     content = right()
     joints = content["images"][0]["people"][0]["joints"]
-    joints[0][0], joints[1][1] = float("nan"), float("inf")
+    joints[0][0], joints[1][1], joints[2] = float("nan"), float("inf"), [float("nan")] * 3
     evaluation = evaluate(labelled, content)
-    joints[0] = joints[1] = None
+    joints[0] = joints[1] = joints[2] = None
     assert evaluation.scores == evaluate(labelled, content).scores
     assert evaluation.scores.values["n_det"]["right_ankle"] == 2
-    assert any(note.startswith("2 predicted joints whose position") for note in evaluation.notes)
+    assert any(note.startswith("3 predicted joints whose position") for note in evaluation.notes)
 
 
 def test_scores_rank_whatever_their_range(labelled: Path) -> None:
@@ -230,6 +238,7 @@ def test_scores_rank_whatever_their_range(labelled: Path) -> None:
         (lambda c: c["images"][0]["people"][1]["joints"][0].pop(), "must be"),
         (lambda c: c["images"][0]["people"][1]["joints"].pop(), "expected 16 joints, found 15"),
         (lambda c: c["images"][0]["people"][1].update(score="high"), "'score'"),
+        (lambda c: c["images"][0]["people"][1].update(score=float("nan")), "person 1: 'score'"),
         (lambda c: c["images"][0].pop("people"), "'people': expected a list"),
     ],
 )

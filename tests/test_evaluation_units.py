@@ -195,6 +195,14 @@ def test_every_picture_of_coco_is_a_unit(tmp_path: Path) -> None:
         ({"images": [{"id": 7}, {"id": 7}]}, r"images\[1\]: the id 7 came before"),
         ({"annotations": [{"image_id": 7, "category_id": 1, "keypoints": [1]}]}, "must be 51 numbers"),
         ({"annotations": [{"image_id": 7, "category_id": 1, "area": float("nan")}]}, "'area'"),
+        (
+            {"annotations": [{"image_id": 7, "category_id": 1, "area": -2, "bbox": [1] * 4}]},
+            r"a\.json: annotations\[0\]: 'area' is negative: -2",
+        ),
+        (
+            {"annotations": [{"image_id": 7, "category_id": 1, "keypoints": [*[1.0, 2, 2] * 16, 1, float("nan"), 1]}]},
+            r"a\.json: annotations\[0\]: 'keypoints': right_ankle: expected a number, found nan",
+        ),
         ({"annotations": [{"image_id": 7, "category_id": 1, "area": 1, "bbox": [1]}]}, "'bbox' must be 4"),
         ({"images": []}, "nothing to evaluate"),
     ],
@@ -202,6 +210,30 @@ def test_every_picture_of_coco_is_a_unit(tmp_path: Path) -> None:
 def test_damaged_annotations_of_coco(tmp_path: Path, change: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         open_evaluation_set("coco", write_json(tmp_path / "a.json", coco(**change)))
+
+
+def test_what_stands_for_joints_without_a_label_is_not_looked_at(tmp_path: Path) -> None:
+    content = coco()
+    content["annotations"][0]["keypoints"] = [float("nan"), float("inf"), 0, *[1.0, 2.0, 2] * 16]
+    unit = open_evaluation_set("coco", write_json(tmp_path / "a.json", content)).units[0]
+    assert unit.labelled[0].tolist() == [False, *[True] * 16]
+    joints = [[float("nan"), float("nan")], None, [-1, -1], *single()["joints"][3:]]
+    entry = single(joints=joints, joints_vis=[0, 0, 0, *[1] * 13])
+    unit = open_evaluation_set("mpii-json", write_json(tmp_path / "b.json", [entry])).units[0]
+    assert unit.labelled[0].tolist() == [False] * 3 + [True] * 13
+    assert np.isnan(unit.joints[0, :3, :2]).all()
+    entry["joints_vis"][0] = 1
+    with pytest.raises(InputError, match=r"b\.json: entry 0: 'joints': right_ankle: expected a number, found nan"):
+        open_evaluation_set("mpii-json", write_json(tmp_path / "b.json", [entry]))
+
+
+def test_joints_of_mpii_that_say_nothing_are_counted(tmp_path: Path) -> None:
+    lost = standing(100)
+    lost[3, 0], lost[4, 1] = np.nan, np.inf
+    annotations, groups = mpii_files(tmp_path, [[lost, standing(300)]], [[[1, 2]]])
+    data = open_evaluation_set("mpii", annotations, groups=groups)
+    assert np.flatnonzero(~data.units[0].labelled[0]).tolist() == [3, 4]
+    assert dict(data.notes) == {"joints without a position or with an impossible id, which count as not labelled": 2}
 
 
 def test_data_sets_of_training(tmp_path: Path) -> None:

@@ -198,15 +198,21 @@ def test_a_full_disk_is_an_error_that_names_tensorboards_files(tmp_path: Path, m
     hook = said.append
     monkeypatch.setattr(threading, "excepthook", hook)
     picture = np.zeros((4, 4, 3), np.uint8)
-    for then in (lambda history: None, lambda history: history.picture("a", 1, picture)):
+
+    def write(history: History, pictures: int) -> None:
+        # Which call is told depends on how soon TensorBoard's thread meets its error; closing it is the last.
+        with history:
+            history.write("train", 1, {"loss": 1.0})
+            for _ in range(pictures):
+                history.picture("a", 1, picture)
+
+    for pictures in (0, 1):
         history = History(tmp_path, tensorboard=True)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(RecordWriter, "write", full)
             patch.setattr(RecordWriter, "flush", full)
-            with pytest.raises(OutputError, match=r"tensorboard: could not be written \(No space left"), history:
-                # Which call is told depends on how soon TensorBoard's thread meets its error.
-                history.write("train", 1, {"loss": 1.0})
-                then(history)
+            with pytest.raises(OutputError, match=r"tensorboard: could not be written \(No space left"):
+                write(history, pictures)
     assert threading.excepthook == hook
     # The thread in which it happens says nothing of its own; others do.
     assert not said

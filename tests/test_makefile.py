@@ -90,6 +90,50 @@ def test_an_environment_of_another_place_is_made_anew(checkout: Path) -> None:
     assert calls[-1].startswith("-m pytest")
 
 
+@pytest.mark.parametrize("name", [".venv", ".venv/", "link"])
+@pytest.mark.parametrize("target", ["demo", "test", "check", "lint", "types", "format"])
+def test_an_environment_that_is_a_link_is_refused(checkout: Path, name: str, target: str) -> None:
+    """It may be that of another checkout, and would be emptied."""
+    (checkout / "a.onnx").touch()
+    theirs = checkout.parent / "theirs"
+    (theirs / "bin").mkdir(parents=True)
+    (theirs / ".created").write_text("elsewhere\n")
+    for link in (checkout / ".venv", checkout / "link"):
+        link.symlink_to(theirs)
+    code, text, calls = make(checkout, target, f"VENV={name}", "MODEL=a.onnx")
+    assert code != 0
+    assert f"{name} is a symbolic link" in text
+    assert "make VENV=folder" in text
+    assert calls == []
+    assert (theirs / ".created").read_text() == "elsewhere\n"
+    assert (theirs / "bin").is_dir()
+
+
+def test_a_link_is_refused_though_its_environment_was_made_here(checkout: Path) -> None:
+    assert make(checkout, "test")[0] == 0
+    (checkout / ".venv").rename(checkout.parent / "theirs")
+    (checkout / ".venv").symlink_to(checkout.parent / "theirs")
+    code, text, calls = make(checkout, "test")
+    assert code != 0
+    assert ".venv is a symbolic link" in text
+    assert calls == []
+
+
+@pytest.mark.parametrize("name", [".venv", ".venv/"])
+def test_clean_leaves_linked_environments_alone(checkout: Path, name: str) -> None:
+    theirs = checkout.parent / "theirs"
+    (theirs / "bin").mkdir(parents=True)
+    (theirs / ".created").write_text(f"{checkout}\n")
+    (checkout / ".venv").symlink_to(theirs)
+    assert make(checkout, "clean", f"VENV={name}")[0] == 0
+    assert (theirs / ".created").is_file()
+    assert (checkout / ".venv").is_symlink()
+    (checkout / ".venv").unlink()
+    theirs.rename(checkout / ".venv")
+    assert make(checkout, "clean", f"VENV={name}")[0] == 0
+    assert not (checkout / ".venv").exists()
+
+
 def test_types_sees_the_rooms_wherever_they_lie(checkout: Path) -> None:
     code, text, calls = make(checkout, "types")
     assert code == 0, text

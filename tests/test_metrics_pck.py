@@ -1,4 +1,4 @@
-"""PCK, PCKh and its curve. Who is taken for the labelled person is tested with the validation in training."""
+"""PCK, PCKh and its curve."""
 
 from __future__ import annotations
 
@@ -13,15 +13,12 @@ from hypothesis import strategies as st
 from ltsh_deploy.metrics import (
     MPII_JOINTS,
     PCKH_THRESHOLDS,
-    choose_person,
     head_sizes,
     joint_rates,
     pck,
     pckh,
     torso_lengths,
 )
-from ltsh_deploy.poses import Poses
-from ltsh_deploy.skeletons import LSP14
 
 HIP, SHOULDER = MPII_JOINTS.index("right_hip"), MPII_JOINTS.index("left_shoulder")
 places = st.tuples(st.integers(0, 8).map(lambda i: 3 * i), st.integers(0, 8).map(lambda i: 4 * i))
@@ -118,39 +115,9 @@ def test_torso_lengths_reach_from_the_right_hip_to_the_left_shoulder() -> None:
     assert np.isnan(torso_lengths(people[:, :2], ["left_eye", "right_hip"])).all()
 
 
-def test_somebody_without_a_joint_is_nobody() -> None:
-    xy = np.full((2, 14, 2), np.nan)
-    nobody = Poses(LSP14, xy[:1], np.zeros((1, 14)), np.ones(1))
-    assert choose_person(nobody, np.zeros(2), (10, 10)) is None
-    xy[1, 0] = (3, 4)
-    scores = np.zeros((2, 14))
-    scores[1, 0] = 0.1
-    found = choose_person(Poses(LSP14, xy, scores, np.ones(2)), np.zeros(2), (10, 10))
-    np.testing.assert_array_equal(found, xy[1])
-
-
-def somebody(x: float, score: float) -> Poses:
-    """A person of one joint at (x, 50)."""
-    xy, scores = np.full((1, 14, 2), np.nan), np.zeros((1, 14))
-    xy[0, 0], scores[0, 0] = (x, 50), score
-    return Poses(LSP14, xy, scores, np.ones(1))
-
-
-def test_near_is_by_the_shorter_side_of_the_picture() -> None:
-    near, far = somebody(500, 0.4), somebody(600, 0.9)
-    poses = Poses(
-        LSP14, *(np.concatenate([getattr(p, name) for p in (near, far)]) for name in ("xy", "joint_scores", "scores"))
-    )
-    for size in ((1000, 100), (100, 1000)):
-        np.testing.assert_array_equal(choose_person(poses, np.array([500.0, 50.0]), size), near.xy[0])
-    np.testing.assert_array_equal(choose_person(poses, np.array([500.0, 50.0]), (1000, 1000)), far.xy[0])
-
-
 def test_numbers_at_the_end_of_their_range_raise_nothing() -> None:
     with np.errstate(all="raise", under="ignore"):
         ends = np.array([[[1e308, 1e308], [-1e308, -1e308]]])
         assert np.isnan(torso_lengths(ends, ["right_hip", "left_shoulder"])).all()
         assert head_sizes(np.array([[-1e308, 0, 1e308, 1e308]]), np.ones(1)).tolist() == [np.inf]
         assert head_sizes(np.full((1, 4), np.nan), np.array([1e308])).tolist() == [np.inf]
-        poses = Poses(LSP14, np.full((1, 14, 2), 1e308), np.ones((1, 14)), np.ones(1))
-        assert choose_person(poses, np.zeros(2), (10, 10)) is not None

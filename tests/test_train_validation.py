@@ -13,7 +13,7 @@ from torch import nn
 from ltsh_deploy.datasets import Sample, SampleList
 from ltsh_deploy.encode import encode_fields
 from ltsh_deploy.errors import ImageError, InputError
-from ltsh_deploy.metrics import choose_person
+from ltsh_deploy.evaluation.choosing import choose_person
 from ltsh_deploy.network_base import ImageNetwork, PoseNetwork
 from ltsh_deploy.networks import create_network
 from ltsh_deploy.poses import Poses

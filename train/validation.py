@@ -21,9 +21,9 @@ import torch
 from ltsh_deploy.decode import decode_fields
 from ltsh_deploy.drawing import draw_poses
 from ltsh_deploy.errors import FieldsError, ImageError, InputError
+from ltsh_deploy.evaluation.choosing import choose_person
 from ltsh_deploy.fields import Fields
 from ltsh_deploy.images import Image
-from ltsh_deploy.metrics import choose_person
 from ltsh_deploy.metrics_distances import BoolArray, FloatArray
 from ltsh_deploy.network_base import ImageNetwork
 from ltsh_deploy.poses import Poses

@@ -6,7 +6,6 @@ or nothing. Everything is read as it stands, garbage joints included: coordinate
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ltsh_deploy.datasets.matlab import load_mat
+from ltsh_deploy.datasets.matlab import field, load_mat, number, plain, records
 from ltsh_deploy.errors import InputError
 
 __all__ = ["MpiiImage", "MpiiPerson", "multi_person_groups", "read_mpii_annotations", "read_mpii_groups"]
@@ -70,11 +69,11 @@ def read_mpii_annotations(path: Path) -> list[MpiiImage]:
         raise InputError(f"{path}: has no RELEASE, so it is not MPII's annotation file")
     try:
         release = _first(variables["RELEASE"])
-        images = _records(release["annolist"])
+        images = records(release["annolist"])
         train = np.asarray(release["img_train"]).ravel()
         names = release.dtype.names or ()
         single = np.asarray(release["single_person"]).ravel() if "single_person" in names else None
-        acts = _records(release["act"]) if "act" in names else None
+        acts = records(release["act"]) if "act" in names else None
     except (KeyError, ValueError, IndexError, TypeError) as error:
         raise InputError(f"{path}: RELEASE lacks what MPII's annotation file has: {error}") from None
     lengths = {"img_train": len(train)}
@@ -85,14 +84,14 @@ def read_mpii_annotations(path: Path) -> list[MpiiImage]:
     found = []
     for i, record in enumerate(images):
         try:
-            people = tuple(_person(rect) for rect in _records(record["annorect"]))
-            activity = None if acts is None else _number(acts[i], "act_id")
-            video, second = _number(record, "vididx"), _number(record, "frame_sec")
+            people = tuple(_person(rect) for rect in records(record["annorect"]))
+            activity = None if acts is None else number(acts[i], "act_id")
+            video, second = number(record, "vididx"), number(record, "frame_sec")
             found.append(
                 MpiiImage(
                     index=i,
                     file_name=_text(_first(record["image"])["name"]),
-                    is_train=bool(_plain(train[i])),
+                    is_train=bool(plain(train[i])),
                     single_person=() if single is None else _whole_numbers(single[i]),
                     people=people,
                     video=None if video is None else int(video),
@@ -147,73 +146,37 @@ def multi_person_groups(
 
 
 def _person(rect: Any) -> MpiiPerson:
-    head = [_number(rect, name) for name in ("x1", "y1", "x2", "y2")]
+    head = [number(rect, name) for name in ("x1", "y1", "x2", "y2")]
     x1, y1, x2, y2 = head
     box = None if x1 is None or y1 is None or x2 is None or y2 is None else (x1, y1, x2, y2)
     objpos = None
-    for record in _records(_field(rect, "objpos")):
-        x, y = _number(record, "x"), _number(record, "y")
+    for record in records(field(rect, "objpos")):
+        x, y = number(record, "x"), number(record, "y")
         objpos = None if x is None or y is None else (x, y)
     joints = np.full((_JOINTS, 3), np.nan)
     ignored = 0
-    for points in _records(_field(rect, "annopoints")):
-        for point in _records(_field(points, "point")):
-            joint, x, y = (_number(point, name) for name in ("id", "x", "y"))
+    for points in records(field(rect, "annopoints")):
+        for point in records(field(points, "point")):
+            joint, x, y = (number(point, name) for name in ("id", "x", "y"))
             usable = joint is not None and x is not None and y is not None and joint in range(_JOINTS)
             if not usable or joint is None or np.isfinite(joints[int(joint), 0]):
                 ignored += 1
                 continue
-            visible = _number(point, "is_visible")
+            visible = number(point, "is_visible")
             joints[int(joint)] = x, y, np.nan if visible is None else visible
-    return MpiiPerson(joints, box, _number(rect, "scale"), objpos, ignored)
-
-
-def _plain(value: Any) -> Any:
-    """The one thing in however many boxes of one; None when a box is empty."""
-    while isinstance(value, np.ndarray):
-        if value.size == 0:
-            return None
-        value = value.ravel()[0]
-    return value
+    return MpiiPerson(joints, box, number(rect, "scale"), objpos, ignored)
 
 
 def _first(value: Any) -> Any:
     """The record inside boxes of one."""
-    record = _plain(value)
+    record = plain(value)
     if not isinstance(record, np.void):
         raise TypeError(f"expected a structure, found {type(record).__name__}")
     return record
 
 
-def _records(value: Any) -> list[Any]:
-    """The records of a structure array of any shape; none of an empty array of any type."""
-    if isinstance(value, np.void):
-        return [value]
-    if not isinstance(value, np.ndarray) or value.size == 0:
-        return []
-    if value.dtype.names is not None:
-        return list(value.ravel())
-    if value.dtype == object:
-        return [record for inner in value.ravel() for record in _records(inner)]
-    return []
-
-
-def _field(record: Any, name: str) -> Any:
-    return record[name] if name in (record.dtype.names or ()) else None
-
-
-def _number(record: Any, name: str) -> float | None:
-    """A field as a number, whatever type it is stored in; None when it is absent, empty or not a number."""
-    value = _plain(_field(record, name))
-    try:
-        number = math.nan if value is None else float(value)
-    except (TypeError, ValueError):
-        number = math.nan
-    return number if math.isfinite(number) else None
-
-
 def _text(value: Any) -> str:
-    text = _plain(value)
+    text = plain(value)
     if not isinstance(text, str):
         raise TypeError("a picture has no name")
     return text
@@ -229,5 +192,5 @@ def _cells(value: Any) -> Iterator[Any]:
 
 def _whole_numbers(value: Any) -> tuple[int, ...]:
     if isinstance(value, np.ndarray) and value.dtype == object:
-        return tuple(number for inner in value.ravel() for number in _whole_numbers(inner))
-    return tuple(int(number) for number in np.asarray(value).ravel())
+        return tuple(whole for inner in value.ravel() for whole in _whole_numbers(inner))
+    return tuple(int(whole) for whole in np.asarray(value).ravel())

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from ltsh_deploy.datasets.files import find_folder, read_json
 from ltsh_deploy.errors import InputError
 from ltsh_deploy.evaluation.units import CocoTruth, EvaluationSet, Unit
-from ltsh_deploy.json_checks import as_list, as_mapping, as_number, as_numbers, as_whole
+from ltsh_deploy.json_checks import as_box, as_list, as_mapping, as_number, as_numbers, as_whole
 from ltsh_deploy.skeletons import COCO17
 
 __all__ = ["coco_units"]
@@ -94,10 +94,9 @@ def _unit(number: int, image: Mapping[str, Any], annotations: list[Mapping[str, 
         where = annotation["where"]
         joints[p] = _joints(annotation, where)
         areas[p] = as_number(annotation.get("area"), f"{where}: 'area'")
-        box = as_numbers(as_list(annotation.get("bbox"), f"{where}: 'bbox'"), f"{where}: 'bbox'")
-        if len(box) != 4:
-            raise InputError(f"{where}: 'bbox' must be 4 numbers, found {len(box)}")
-        boxes[p] = box
+        if areas[p] < 0:
+            raise InputError(f"{where}: 'area' is negative: {areas[p]:g}")
+        boxes[p] = as_box(annotation.get("bbox"), f"{where}: 'bbox'")
         crowds[p] = bool(annotation.get("iscrowd"))
         labelled = annotation.get("num_keypoints", int((joints[p, :, 2] > 0).sum()))
         ignored[p] = crowds[p] or as_whole(labelled, f"{where}: 'num_keypoints'") == 0
@@ -118,14 +117,16 @@ def _unit(number: int, image: Mapping[str, Any], annotations: list[Mapping[str, 
 
 
 def _joints(annotation: Mapping[str, Any], where: str) -> npt.NDArray[np.float64]:
-    """[17, 3] x, y, label; NaN where the label is 0."""
+    """[17, 3] x, y, label; NaN where the label is 0, whatever is written there."""
     values = annotation.get("keypoints")
     if values is None:
         values = [0] * (3 * COCO17.num_joints)
-    numbers = as_numbers(as_list(values, f"{where}: 'keypoints'"), f"{where}: 'keypoints'")
+    where = f"{where}: 'keypoints'"
+    numbers = as_list(values, where)
     if len(numbers) != 3 * COCO17.num_joints:
-        raise InputError(f"{where}: 'keypoints' must be {3 * COCO17.num_joints} numbers, found {len(numbers)}")
-    joints = np.array(numbers, np.float64).reshape(-1, 3)
-    joints[:, 2] = np.clip(joints[:, 2], 0, 2)
-    joints[joints[:, 2] == 0] = np.nan, np.nan, 0
+        raise InputError(f"{where} must be {3 * COCO17.num_joints} numbers, found {len(numbers)}")
+    joints = np.full((COCO17.num_joints, 3), np.nan)
+    joints[:, 2] = np.clip(as_numbers(numbers[2::3], where), 0, 2)
+    for j in np.flatnonzero(joints[:, 2]).tolist():
+        joints[j, :2] = as_numbers(numbers[3 * j : 3 * j + 2], f"{where}: {COCO17.joints[j]}")
     return joints

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ltsh_deploy.errors import SkeletonError
+from ltsh_deploy.evaluation.choosing import choose_person
 from ltsh_deploy.evaluation.groups import filter_group
 from ltsh_deploy.evaluation.predictions import UnitPredictions
 from ltsh_deploy.evaluation.units import EvaluationSet, Unit
@@ -19,7 +20,6 @@ from ltsh_deploy.metrics import (
     OksPrediction,
     OksTruth,
     UnitMatches,
-    choose_person,
     multi_person_matches,
     torso_lengths,
 )
@@ -70,14 +70,15 @@ def submit(
             measured = np.isin(MPII16.joints, MPII_JOINTS)
             xy = np.where(measured[None, :, None], poses.xy, np.nan)
             poses = replace(poses, xy=xy, joint_scores=np.where(measured, poses.joint_scores, 0.0))
+        boxes = prediction.boxes if wanted is COCO17 else None
         # Somebody of whom none of these joints was found is nobody; but whoever is in a COCO results file counts.
         if wanted is not COCO17 or prediction.poses.skeleton != COCO17:
-            poses = poses.select(np.asarray(poses.present.any(axis=1)))
+            somebody = np.asarray(poses.present.any(axis=1))
+            poses, boxes = poses.select(somebody), None if boxes is None else boxes[somebody]
+        # Units of COCO's metric, the only one that takes boxes, are no groups.
         if filter_groups:
             poses = filter_group(poses, unit)
-        # Only people in COCO's own joints have areas, and of these nobody was left out above.
-        areas = prediction.areas if wanted is COCO17 else None
-        handed_in.append(UnitPredictions(prediction.unit_id, poses, areas))
+        handed_in.append(UnitPredictions(prediction.unit_id, poses, boxes))
     return handed_in
 
 
@@ -181,7 +182,7 @@ def single_people(data: EvaluationSet, predictions: Sequence[UnitPredictions]) -
     """For each unit the person who is sure and near the place where the labelled one is expected.
 
     That place is the centre that the data set tells, and near is by the person's scale; or the picture's middle where
-    it tells none, and near is by the picture's size. See :func:`~ltsh_deploy.metrics.choose_person`.
+    it tells none, and near is by the picture's size. See :func:`~ltsh_deploy.evaluation.choosing.choose_person`.
 
     Raises:
         ImageError: when the picture must be looked at for its size, and cannot be read.

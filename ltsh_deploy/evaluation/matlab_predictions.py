@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ltsh_deploy.datasets.matlab import load_mat
+from ltsh_deploy.datasets.matlab import field, load_mat, records
 from ltsh_deploy.errors import InputError
-from ltsh_deploy.evaluation.neutral_predictions import make_poses
+from ltsh_deploy.evaluation.neutral_predictions import joint_numbers, make_poses
 from ltsh_deploy.evaluation.predictions import StoredPredictions, UnitPredictions
 from ltsh_deploy.parts import import_part
 from ltsh_deploy.poses import Poses
@@ -86,7 +86,7 @@ def read_matlab(path: Path, units: Sequence[tuple[str, str]]) -> StoredPredictio
     variables = load_mat(path)
     if "pred" not in variables:
         raise InputError(f"{path}: has no 'pred', so it holds no predictions for MPII's toolkit")
-    entries = _records(variables["pred"])
+    entries = records(variables["pred"])
     notes: Counter[str] = Counter()
     names = [_name(entry) for entry in entries]
     if not all(names) or (len(set(names)) < len(names) and names == [picture for _, picture in units]):
@@ -106,48 +106,37 @@ def read_matlab(path: Path, units: Sequence[tuple[str, str]]) -> StoredPredictio
 
 
 def _people(entry: Any, where: str, notes: Counter[str]) -> Poses:
-    rects = _records(_field(entry, "annorect"))
+    rects = records(field(entry, "annorect"))
     joints = np.full((len(rects), MPII16.num_joints, 3), np.nan)
     scores = np.full(len(rects), np.nan)
     for p, rect in enumerate(rects):
         at = f"{where}.annorect({p + 1})"
-        score = _field(rect, "score")
-        if np.size(score):
+        score = field(rect, "score")
+        if score is not None and np.size(score):
             scores[p] = _number(rect, "score", at)
-        points = [point for outer in _records(_field(rect, "annopoints")) for point in _records(_field(outer, "point"))]
+            if not np.isfinite(scores[p]):
+                raise InputError(f"{at}: 'score' is {scores[p]:g}", "Leave it out, or give it a number.")
+        points = [point for outer in records(field(rect, "annopoints")) for point in records(field(outer, "point"))]
         for point in points:
             joint = _number(point, "id", at)
             if joint not in range(MPII16.num_joints):
                 raise InputError(f"{at}: there is no joint {joint:g}", "Ids of joints are 0 to 15, as MPII has them.")
-            if not np.isnan(joints[p, int(joint)]).all():
+            if not np.isnan(joints[p, int(joint), 0]):
                 raise InputError(f"{at}: joint {joint:g} comes twice", "Give each joint one point.")
-            joints[p, int(joint)] = [_number(point, name, at) for name in ("x", "y", "score")]
-    return make_poses(MPII16, joints, scores, where, notes)
-
-
-def _records(value: Any) -> list[Any]:
-    """The records of a structure array; none of an empty array of any type."""
-    if isinstance(value, np.ndarray) and value.dtype.names is not None:
-        return list(value.ravel())
-    if isinstance(value, np.ndarray) and value.dtype == object:
-        return [record for inner in value.ravel() for record in _records(inner)]
-    return []
-
-
-def _field(record: Any, name: str) -> Any:
-    return record[name] if name in (record.dtype.names or ()) else np.empty(0)
+            joints[p, int(joint)] = joint_numbers([[_number(point, name, at) for name in ("x", "y", "score")]], at)[0]
+    return make_poses(MPII16, joints, scores, [f"{where}.annorect({p + 1})" for p in range(len(rects))], notes)
 
 
 def _number(record: Any, name: str, where: str) -> float:
-    value = np.asarray(_field(record, name))
+    value = np.asarray(field(record, name))
     if value.size != 1 or value.dtype.kind not in "fiub":
         raise InputError(f"{where}: expected one number as {name!r}")
     return float(value.ravel()[0])
 
 
 def _name(entry: Any) -> str:
-    for image in _records(_field(entry, "image")):
-        text = np.asarray(_field(image, "name")).ravel()
+    for image in records(field(entry, "image")):
+        text = np.asarray(field(image, "name")).ravel()
         if len(text) == 1 and isinstance(text[0], str):
             return str(text[0])
     return ""

@@ -75,6 +75,9 @@ def mpii_units(
         unit = _group_unit(picture, group, f"{picture.file_name}:{counts[index]}", folder)
         if not unit.labelled.any():
             notes["groups without a labelled joint, where whoever is found counts as a mistake"] += 1
+        useless = sum(picture.people[number - 1].ignored_points for number in group)
+        if useless:
+            notes["joints without a position or with an impossible id, which count as not labelled"] += useless
         units.append(unit)
     if not units:
         reasons = "".join(f"; {count} {what}" for what, count in notes.items())
@@ -120,9 +123,9 @@ def _labelled(person: MpiiPerson) -> FloatArray:
 def mpii_json_units(path: Path, images: Path | None = None) -> EvaluationSet:
     """Single people of MPII, one an entry, from JSON: a list of ``{image, joints, joints_vis, center, scale}``.
 
-    The joints are MPII's 16 in its order, (x, y) pixels; ``joints_vis`` is 0 where a joint is missing. The head size is
-    25 * scale, which is what MPII's head boxes have. A unit is named by its picture, and ``:2`` and so on from the
-    picture's second person on.
+    The joints are MPII's 16 in its order, (x, y) pixels. Where a joint is missing, ``joints_vis`` is 0, and what stands
+    for its position is not looked at. The head size is 25 * scale, which is what MPII's head boxes have. A unit is
+    named by its picture, and ``:2`` and so on from the picture's second person on.
 
     Args:
         path: the file.
@@ -146,23 +149,16 @@ def mpii_json_units(path: Path, images: Path | None = None) -> EvaluationSet:
 
 
 def _single_unit(entry: Mapping[str, Any], name: str, number: int, folder: Path, where: str) -> Unit:
-    xy = [as_numbers(as_list(j, where), f"{where}: 'joints'") for j in as_list(entry.get("joints"), where)]
-    seen = as_numbers(as_list(entry.get("joints_vis"), f"{where}: 'joints_vis'"), f"{where}: 'joints_vis'")
-    if len(xy) != MPII16.num_joints or any(len(joint) != 2 for joint in xy) or len(seen) != len(xy):
-        raise InputError(f"{where}: 'joints' must be 16 times x, y, and 'joints_vis' 16 numbers")
+    joints = _single_joints(entry, where)
     centre = as_numbers(as_list(entry.get("center"), f"{where}: 'center'"), f"{where}: 'center'")
     scale = as_number(entry.get("scale"), f"{where}: 'scale'")
     if len(centre) != 2 or scale <= 0:
         raise InputError(f"{where}: 'center' must be x, y, and 'scale' positive")
-    joints = np.full((1, MPII16.num_joints, 3), np.nan)
-    joints[0, :, :2] = xy
-    joints[0, :, 2] = np.where(np.array(seen) > 0, 2.0, 0.0)
-    joints[joints[:, :, 2] == 0, :2] = np.nan
     scales = np.array([scale])
     return Unit(
         id=name if number == 1 else f"{name}:{number}",
         skeleton=MPII16,
-        joints=joints,
+        joints=joints[None],
         head_sizes=measured_heads(np.full((1, 4), np.nan), scales, where),
         scales=scales,
         centres=np.array([centre]),
@@ -170,3 +166,20 @@ def _single_unit(entry: Mapping[str, Any], name: str, number: int, folder: Path,
         image_name=name,
         mean_scale=scale,
     )
+
+
+def _single_joints(entry: Mapping[str, Any], where: str) -> FloatArray:
+    """[16, 3] x, y, label; NaN where the joint is missing."""
+    places = as_list(entry.get("joints"), f"{where}: 'joints'")
+    seen = as_numbers(as_list(entry.get("joints_vis"), f"{where}: 'joints_vis'"), f"{where}: 'joints_vis'")
+    if not len(places) == len(seen) == MPII16.num_joints:
+        raise InputError(f"{where}: 'joints' must be 16 times x, y, and 'joints_vis' 16 numbers")
+    joints = np.full((MPII16.num_joints, 3), np.nan)
+    joints[:, 2] = np.where(np.array(seen) > 0, 2.0, 0.0)
+    for j in np.flatnonzero(joints[:, 2]).tolist():
+        at = f"{where}: 'joints': {MPII16.joints[j]}"
+        place = as_numbers(as_list(places[j], at), at)
+        if len(place) != 2:
+            raise InputError(f"{at}: expected x, y, found {len(place)} numbers")
+        joints[j, :2] = place
+    return joints

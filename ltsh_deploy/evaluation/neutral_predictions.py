@@ -1,14 +1,15 @@
 """Predicted people in the JSON form in which the project stores them, at full precision.
 
-``{joint_names, images: [{id, people: [{joints, score}]}]}``, each joint ``[x, y, score]`` or null. An entry of
-``images`` is one unit of the evaluation.
+``{joint_names, images: [{id, people: [{joints, score, bbox}]}]}``, each joint ``[x, y, score]`` or null. An entry of
+``images`` is one unit of the evaluation. Where COCO's metric is to take people's areas from boxes, these are there as
+``bbox``: x, y, width, height.
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -19,17 +20,18 @@ import numpy.typing as npt
 from ltsh_deploy.errors import InputError
 from ltsh_deploy.evaluation.neutral_truth import joint_list, named_skeleton, unit_name
 from ltsh_deploy.evaluation.predictions import StoredPredictions, UnitPredictions
-from ltsh_deploy.json_checks import as_list, as_mapping, as_number, short
+from ltsh_deploy.json_checks import as_box, as_list, as_mapping, as_number, short
 from ltsh_deploy.poses import Poses
 from ltsh_deploy.skeletons import Skeleton
 from ltsh_deploy.whole_files import write_whole
 
-__all__ = ["from_neutral", "make_poses", "read_people", "to_people", "write_neutral"]
+__all__ = ["from_neutral", "joint_numbers", "make_poses", "read_people", "to_people", "write_neutral"]
 
 FloatArray = npt.NDArray[np.float64]
-#: What notes call predicted joints that are odd.
+#: What notes call predictions that are odd.
 NO_POSITION = "predicted joints whose position is no finite number, taken as not predicted"
-ODD_SCORE = "predicted joints with a score outside [0, 1], which only ranks them"
+ODD_SCORE = "predicted joints with a score outside [0, 1], taken as it is"
+ODD_PERSON = "predicted people with a score outside [0, 1], taken as it is"
 
 
 def from_neutral(data: object, skeleton: Skeleton, source: str) -> StoredPredictions:
@@ -48,6 +50,7 @@ def from_neutral(data: object, skeleton: Skeleton, source: str) -> StoredPredict
         skeleton = named_skeleton(top["joint_names"], f"{source}: 'joint_names'")
     notes: Counter[str] = Counter()
     found: dict[str, Poses] = {}
+    boxes: dict[str, FloatArray] = {}
     for n, value in enumerate(as_list(top.get("images"), f"{source}: 'images'")):
         where = f"{source}: images[{n}]"
         entry = as_mapping(value, where)
@@ -55,7 +58,24 @@ def from_neutral(data: object, skeleton: Skeleton, source: str) -> StoredPredict
         if name in found:
             raise InputError(f"{where}: {name!r} came before", "Give all people of a picture in one entry.")
         found[name] = read_people(entry.get("people"), skeleton, where, notes)
-    return StoredPredictions(source, skeleton, found, notes)
+        own = _boxes(entry["people"], where)
+        if own is not None:
+            boxes[name] = own
+    return StoredPredictions(source, skeleton, found, notes, boxes)
+
+
+def _boxes(people: list[Mapping[str, Any]], where: str) -> FloatArray | None:
+    """[P, 4] of everybody, or None where nobody has a box."""
+    having = [p for p, person in enumerate(people) if person.get("bbox") is not None]
+    if not having:
+        return None
+    if len(having) < len(people):
+        lacking = next(p for p in range(len(people)) if p not in having)
+        raise InputError(
+            f"{where}: person {lacking} has no 'bbox', and person {having[0]} has one",
+            "Give all people of a picture boxes, or none of them.",
+        )
+    return np.array([as_box(person["bbox"], f"{where}: person {p}: 'bbox'") for p, person in enumerate(people)])
 
 
 def read_people(value: object, skeleton: Skeleton, where: str, notes: Counter[str]) -> Poses:
@@ -65,7 +85,7 @@ def read_people(value: object, skeleton: Skeleton, where: str, notes: Counter[st
         value: list of ``{joints, score}``. Without a score a person has the mean of the joints'.
         skeleton: of the joints.
         where: the entry, for messages.
-        notes: counts what is odd: joints whose position is NaN or infinite, and scores outside [0, 1].
+        notes: counts what is odd: see :func:`make_poses`.
 
     Raises:
         InputError: when it is no such list, or a joint's or person's score is no finite number.
@@ -76,20 +96,27 @@ def read_people(value: object, skeleton: Skeleton, where: str, notes: Counter[st
     for p, entry in enumerate(people):
         at = f"{where}: person {p}"
         person = as_mapping(entry, at)
-        joints[p] = _joints(joint_list(person.get("joints"), skeleton, at), at)
+        joints[p] = joint_numbers(joint_list(person.get("joints"), skeleton, at), at)
         if person.get("score") is not None:
             scores[p] = as_number(person["score"], f"{at}: 'score'")
-    return make_poses(skeleton, joints, scores, where, notes)
+    return make_poses(skeleton, joints, scores, [f"{where}: person {p}" for p in range(len(people))], notes)
 
 
 def make_poses(
     skeleton: Skeleton,
     joints: FloatArray,
     scores: FloatArray,
-    where: str,
+    places: Sequence[str],
     notes: Counter[str],
 ) -> Poses:
-    """Poses of x, y, score [P, J, 3], all NaN where a joint is absent, and scores [P], NaN where there is none.
+    """Poses of numbers as a file has them.
+
+    Args:
+        skeleton: of the joints.
+        joints: [P, J, 3] x, y, score; NaN where a joint is absent.
+        scores: [P] of the people; NaN where there is none, for the mean of the joints'.
+        places: [P] what messages call the people.
+        notes: counts what is odd: joints whose position is NaN or infinite, and scores outside [0, 1].
 
     Raises:
         InputError: when a joint that has a position has no finite score.
@@ -100,11 +127,15 @@ def make_poses(
     if len(bad):
         p, j = bad[0].tolist()
         raise InputError(
-            f"{where}: person {p}: {skeleton.joints[j]} has a position and no score that is a finite number",
+            f"{places[p]}: {skeleton.joints[j]} has a position and no score that is a finite number",
             "Joints are ranked by their scores, so each needs one.",
         )
     joint_scores = np.where(present, joints[:, :, 2], 0.0)
-    for what, odd in ((NO_POSITION, named & ~present), (ODD_SCORE, (joint_scores < 0) | (joint_scores > 1))):
+    for what, odd in (
+        (NO_POSITION, named & ~present),
+        (ODD_SCORE, (joint_scores < 0) | (joint_scores > 1)),
+        (ODD_PERSON, (scores < 0) | (scores > 1)),
+    ):
         if odd.any():
             notes[what] += int(odd.sum())
     means = joint_scores.sum(axis=1) / np.maximum(present.sum(axis=1), 1)
@@ -112,13 +143,17 @@ def make_poses(
     return Poses(skeleton, xy, joint_scores, np.where(np.isnan(scores), means, scores))
 
 
-def _joints(values: list[Any], where: str) -> FloatArray:
-    """[J, 3] of a list of [x, y, score] or null, NaN for null."""
+def joint_numbers(values: list[Any], where: str) -> FloatArray:
+    """[J, 3] of a list of [x, y, score] or null: NaN for null, and infinity for a number that is null or NaN.
+
+    Raises:
+        InputError: when it is no such list.
+    """
     given = [joint for joint in values if joint is not None]
     if not all(isinstance(joint, list) and len(joint) == 3 for joint in given):
         raise InputError(f"{where}: each joint must be [x, y, score] or null")
     numbers = list(chain.from_iterable(given))
-    # A score of null is found, and named, once it is known whether the joint has a position.
+    # A score that is no number is found, and named, once it is known whether the joint has a position.
     wrong = next(
         (n for n in numbers if n is not None and (isinstance(n, bool) or not isinstance(n, int | float))), None
     )
@@ -127,20 +162,25 @@ def _joints(values: list[Any], where: str) -> FloatArray:
     joints = np.full((len(values), 3), np.nan)
     rows = [j for j, joint in enumerate(values) if joint is not None]
     try:
-        joints[rows] = np.array([np.inf if n is None else n for n in numbers], np.float64).reshape(-1, 3)
+        given_numbers = np.array([np.inf if n is None else n for n in numbers], np.float64).reshape(-1, 3)
     except OverflowError:
         raise InputError(f"{where}: a joint has a number that is too large") from None
+    joints[rows] = np.where(np.isnan(given_numbers), np.inf, given_numbers)
     return joints
 
 
-def to_people(poses: Poses) -> list[dict[str, Any]]:
-    """What :func:`read_people` reads."""
+def to_people(poses: Poses, boxes: FloatArray | None = None) -> list[dict[str, Any]]:
+    """What :func:`read_people` reads; and the people's boxes [P, 4], where they are known."""
     triples = np.concatenate([poses.xy, poses.joint_scores[:, :, None]], axis=2).tolist()
     people = zip(triples, poses.present.tolist(), poses.scores.tolist(), strict=True)
-    return [
+    entries: list[dict[str, Any]] = [
         {"joints": [t if here else None for t, here in zip(person, present, strict=True)], "score": score}
         for person, present, score in people
     ]
+    if boxes is not None:
+        for entry, box in zip(entries, boxes.tolist(), strict=True):
+            entry["bbox"] = box
+    return entries
 
 
 def write_neutral(path: Path, predictions: Iterable[UnitPredictions], about: Mapping[str, Any]) -> None:
@@ -158,6 +198,6 @@ def write_neutral(path: Path, predictions: Iterable[UnitPredictions], about: Map
     names: tuple[str, ...] = ()
     for prediction in predictions:
         names = prediction.poses.skeleton.joints
-        images.append({"id": prediction.unit_id, "people": to_people(prediction.poses)})
+        images.append({"id": prediction.unit_id, "people": to_people(prediction.poses, prediction.boxes)})
     form = {**about, "joint_names": list(names), "images": images}
     write_whole(path, json.dumps(form, allow_nan=False).encode())

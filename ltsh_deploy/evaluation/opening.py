@@ -91,6 +91,11 @@ def read_predictions(path: str | Path, data: EvaluationSet) -> StoredPredictions
         MissingPartError: for a ``.mat`` without scipy.
     """
     path = Path(path).expanduser()
+    if path.suffix.lower() == ".jsonl":
+        raise InputError(
+            f"{path}: is what an evaluation keeps so that it can go on, not its result",
+            "Name the predictions.json that is written beside it at the end.",
+        )
     if path.suffix.lower() == ".mat" and (not path.is_file() or path.stat().st_size):
         return read_matlab(path, [(unit.id, unit.image_name) for unit in data])
     if path.is_file() and not path.read_bytes().strip():

@@ -16,6 +16,8 @@ from ltsh_deploy.skeletons import Skeleton
 
 __all__ = ["StoredPredictions", "UnitPredictions", "align"]
 
+FloatArray = npt.NDArray[np.float64]
+
 _log = logging.getLogger(__name__)
 
 
@@ -26,12 +28,21 @@ class UnitPredictions:
     Attributes:
         unit_id: of the :class:`~ltsh_deploy.evaluation.units.Unit`.
         poses: the people, of any skeleton, in pixels of the unit's picture.
-        areas: [P] square pixels of the people, where a file of COCO results tells them by its boxes, else None.
+        boxes: [P, 4] x, y, width, height in pixels of the people, where a file tells them, else None. COCO's metric
+            takes their areas from these.
     """
 
     unit_id: str
     poses: Poses
-    areas: npt.NDArray[np.float64] | None = None
+    boxes: FloatArray | None = None
+
+    @property
+    def areas(self) -> FloatArray | None:
+        """[P] square pixels of the people's boxes; None where these are not told."""
+        if self.boxes is None:
+            return None
+        with np.errstate(over="ignore"):
+            return np.asarray(self.boxes[:, 2] * self.boxes[:, 3])
 
 
 @dataclass(frozen=True)
@@ -43,14 +54,14 @@ class StoredPredictions:
         skeleton: of all poses.
         by_unit: unit id to its people.
         notes: what is odd about them, to the number of times.
-        areas: unit id to the areas [P] of its people, where the file tells them.
+        boxes: unit id to the boxes [P, 4] of its people, where the file tells them.
     """
 
     source: str
     skeleton: Skeleton
     by_unit: Mapping[str, Poses]
     notes: Mapping[str, int] = field(default_factory=dict)
-    areas: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)
+    boxes: Mapping[str, FloatArray] = field(default_factory=dict)
 
 
 def align(data: EvaluationSet, stored: StoredPredictions) -> tuple[list[UnitPredictions], dict[str, int]]:
@@ -80,5 +91,5 @@ def align(data: EvaluationSet, stored: StoredPredictions) -> tuple[list[UnitPred
             notes[what] = len(names)
             _log.warning("%s: %d %s (first: %s)", stored.source, len(names), what, names[0])
     nobody = Poses.empty(stored.skeleton)
-    found = [UnitPredictions(unit.id, stored.by_unit.get(unit.id, nobody), stored.areas.get(unit.id)) for unit in data]
+    found = [UnitPredictions(unit.id, stored.by_unit.get(unit.id, nobody), stored.boxes.get(unit.id)) for unit in data]
     return found, notes

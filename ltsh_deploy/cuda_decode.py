@@ -1,0 +1,266 @@
+"""The decoder on an NVIDIA GPU: results as :mod:`ltsh_deploy.decode` has them, from maps that need not leave the GPU.
+
+What a peak and a pair of peaks are worth is the arithmetic of ``cuda_kernels/peaks.h`` and ``limbs.h``, which the
+compiled decoder for the CPU shares. People are assembled on the host, from the few kilobytes that come back.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from ltsh_deploy import compiled, decode
+from ltsh_deploy.cuda_found import check_finite, connections_of, peaks_of, table_of
+from ltsh_deploy.cuda_kernels.buffers import Layout
+from ltsh_deploy.cuda_kernels.compile import ARCHITECTURES, CompileError, Compiler, cubin
+from ltsh_deploy.cuda_kernels.decoder import DeviceDecoder, Settings
+from ltsh_deploy.cuda_kernels.graphs import wait_for
+from ltsh_deploy.cuda_session import CudaSession
+from ltsh_deploy.decode_config import DecodeConfig
+from ltsh_deploy.device_fields import DeviceFields
+from ltsh_deploy.errors import MissingPartError, UsageError
+from ltsh_deploy.fields import cells_to_pixels
+from ltsh_deploy.limbs import Connections, reading_order
+from ltsh_deploy.nvidia_driver import Gpu
+from ltsh_deploy.parts import import_part, install_line
+from ltsh_deploy.peaks import Peaks
+from ltsh_deploy.poses import Poses
+from ltsh_deploy.skeletons import Skeleton
+
+__all__ = ["CudaDecoder", "architecture_of"]
+
+_TYPES = {"<f4": False, "<f2": True}
+# What CUDA takes as the second side of a grid.
+_MOST_IMAGES = 65535
+
+
+def architecture_of(gpu: Gpu) -> str:
+    """What to compile for: the latest architecture that a GPU runs.
+
+    Raises:
+        UsageError: for a GPU that CUDA 13 no longer knows.
+    """
+    major, minor = gpu.compute_capability
+    known = [tuple(divmod(int(name.removeprefix("sm_")), 10)) for name in ARCHITECTURES]
+    fitting = [each for each in known if each[0] == major and each[1] <= minor]
+    if fitting:
+        return "sm_{}{}".format(*max(fitting))
+    if (major, minor) < min(known):
+        raise UsageError(
+            f"{gpu} is older than what the CUDA kernels are compiled for ({ARCHITECTURES[0]})",
+            "Decode on the CPU: leave out the CUDA decoder.",
+        )
+    # Newer than this list: the compiler decides.
+    return f"sm_{major}{minor}"
+
+
+class CudaDecoder:
+    """Decodes on one GPU and one stream. A context manager; several threads may use it, and one at a time runs.
+
+    Args:
+        skeleton: of the maps.
+        config: thresholds; ``max_peaks`` at most 1024.
+        device: index of the GPU.
+        session: the GPU's context and stream, shared with whoever computes the maps; by default one of its own.
+        compiler: makes the kernels' programs; by default NVRTC or nvcc.
+        cache_folder: where they are kept; by default, the user's cache.
+
+    Raises:
+        DeviceError: when there is no driver or no such GPU.
+        MissingPartError: when pycuda, or a compiler for the kernels, is not installed.
+    """
+
+    def __init__(
+        self,
+        skeleton: Skeleton,
+        config: DecodeConfig = DecodeConfig(),
+        device: int = 0,
+        *,
+        session: CudaSession | None = None,
+        compiler: Compiler | None = None,
+        cache_folder: Path | None = None,
+    ) -> None:
+        self.skeleton, self.config = skeleton, config
+        self._owns_session = session is None
+        self._session = session or CudaSession(device, "decoding by CUDA")
+        self._lock, self._closed = threading.Lock(), False
+        try:
+            programs = _programs(architecture_of(self._session.gpu), compiler, cache_folder)
+            settings = Settings(
+                config.peak_threshold,
+                config.max_peaks,
+                config.sure_peak,
+                reading_order(config.samples, config.min_samples),
+                config.min_samples,
+                config.sample_threshold,
+                config.max_limb,
+            )
+            with self._session.current(), self._session.named_errors("decoding by CUDA"):
+                self._cuda: Any = import_part("pycuda.driver", "decoding by CUDA", "cuda")
+                ends = skeleton.limb_ends.astype(np.int32)
+                self._decoder = DeviceDecoder(self._cuda, programs, self._session.stream, ends, settings)
+                self._uploads: dict[str, Any] = {}
+        except BaseException:
+            if self._owns_session:
+                self._session.close()
+            raise
+
+    def decode(self, heatmaps: Any, pafs: Any, stride: int) -> list[Poses]:
+        """The people of each image, in pixels of the network's input.
+
+        Args:
+            heatmaps: [N, J, h, w] or [N, J + 1, h, w] float32 or float16: NumPy's, or anything with
+                ``__cuda_array_interface__``, which is not copied. A last channel beyond the joints is background.
+            pafs: [N, 2L, h, w] likewise.
+            stride: pixels a cell.
+
+        Raises:
+            FieldsError: when maps hold NaN or infinity, or do not fit the skeleton.
+            UsageError: for arrays of other types or shapes, or when the decoder was closed.
+            LtshError: when the GPU fails.
+        """
+        steps: Any = compiled if decode.decoder_in_use() == "compiled" else decode
+        people: list[Poses] = []
+        for peaks, connections in self._steps(heatmaps, pafs):
+            poses = steps.assemble_poses(peaks, connections, self.skeleton, self.config)
+            poses.xy[...] = cells_to_pixels(poses.xy, stride)
+            people.append(poses)
+        return people
+
+    def decode_fields(self, fields: DeviceFields) -> list[Poses]:
+        """The same of maps that a runtime left on the GPU; raises as :meth:`decode` does."""
+        return self.decode(fields.heatmaps, fields.pafs, fields.stride)
+
+    def find_peaks(self, heatmaps: Any) -> list[Peaks]:
+        """The peaks of each image, as :func:`ltsh_deploy.peaks.find_peaks` has them.
+
+        Args:
+            heatmaps: [N, J, h, w] of joints alone, as many as there are.
+
+        Raises:
+            FieldsError, UsageError, LtshError: as :meth:`decode`.
+        """
+        with self._turn():
+            address, shape, half = self._on_device("heat maps", heatmaps)
+            n, joints, h, w = _checked("heat maps", shape)
+            layout = Layout(n, joints, joints, 0, h, w, half)
+            found = self._decoder.find_peaks(address, layout)
+            check_finite(found, layout)
+            return [peaks_of(found, image) for image in range(n)]
+
+    def score_limbs(self, pafs: Any, peaks: Sequence[Peaks]) -> list[Connections]:
+        """The connections of each image, as :func:`ltsh_deploy.limbs.score_limbs` has them.
+
+        Args:
+            pafs: [N, 2L, h, w]; whether they are finite is not looked at.
+            peaks: of each image, at most the configured number a joint.
+
+        Raises:
+            FieldsError, UsageError, LtshError: as :meth:`decode`.
+        """
+        skeleton, most = self.skeleton, self.config.max_peaks
+        with self._turn():
+            address, shape, half = self._on_device("PAFs", pafs)
+            n, channels, h, w = _checked("PAFs", shape)
+            decode.check_channels(skeleton.num_joints, channels, skeleton)
+            layout = Layout(n, skeleton.num_joints, skeleton.num_joints, skeleton.num_limbs, h, w, half)
+            kept = np.array([np.diff(each.starts) for each in peaks], np.int32)
+            if kept.shape != (n, skeleton.num_joints) or (kept > most).any():
+                raise UsageError("these peaks are not those of the PAFs' images and the decoder's configuration", "")
+            found = self._decoder.score_limbs(address, kept, table_of(peaks, skeleton.num_joints, most), layout)
+            return [connections_of(found, image, skeleton) for image in range(n)]
+
+    def _steps(self, heatmaps: Any, pafs: Any) -> list[tuple[Peaks, Connections]]:
+        skeleton = self.skeleton
+        with self._turn():
+            heat, heat_shape, half = self._on_device("heat maps", heatmaps)
+            paf, paf_shape, half_pafs = self._on_device("PAFs", pafs)
+            n, channels, h, w = _checked("heat maps", heat_shape)
+            if _checked("PAFs", paf_shape)[::2] != (n, h) or paf_shape[3] != w or half != half_pafs:
+                raise UsageError(
+                    f"heat maps {list(heat_shape)} and PAFs {list(paf_shape)} do not belong together",
+                    "Both are [N, channels, h, w], of one type.",
+                )
+            decode.check_channels(channels, paf_shape[1], skeleton)
+            layout = Layout(n, channels, skeleton.num_joints, skeleton.num_limbs, h, w, half)
+            found = self._decoder.decode(heat, paf, layout)
+            check_finite(found, layout)
+            return [(peaks_of(found, image), connections_of(found, image, skeleton)) for image in range(n)]
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Inside, the decoder is this thread's alone, and the GPU's context is current."""
+        with self._lock:
+            if self._closed:
+                raise UsageError("this decoder was closed", "Open another one.")
+            with self._session.current(), self._session.named_errors("decoding by CUDA"):
+                yield
+
+    def _on_device(self, name: str, array: Any) -> tuple[int, tuple[int, ...], bool]:
+        """Address, shape, and whether of half precision."""
+        interface: Mapping[str, Any] | None = getattr(array, "__cuda_array_interface__", None)
+        if interface is not None:
+            if interface["typestr"] not in _TYPES or interface.get("strides"):
+                raise UsageError(f"the {name} are no contiguous float32 or float16 array", "Copy them into one first.")
+            self._wait_for(interface.get("stream"))
+            return interface["data"][0], tuple(interface["shape"]), _TYPES[interface["typestr"]]
+        array = np.ascontiguousarray(array)
+        if array.dtype.str not in _TYPES:
+            raise UsageError(f"the {name} are {array.dtype}", "They must be float32 or float16.")
+        memory = self._uploads.get(name)
+        if memory is None or memory[1] < array.nbytes:
+            if memory is not None:
+                memory[0].free()
+            memory = self._uploads[name] = self._cuda.mem_alloc(max(array.nbytes, 1)), array.nbytes
+        self._cuda.memcpy_htod_async(memory[0], array, self._session.stream)
+        return int(memory[0]), array.shape, _TYPES[array.dtype.str]
+
+    def _wait_for(self, stream: int | None) -> None:
+        """Let the maps be written first; a stream is told by its handle."""
+        if stream is not None and stream != int(self._session.stream.handle):
+            wait_for(self._session.stream, stream)
+
+    def close(self) -> None:
+        """Free what it holds on the GPU."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            with self._session.current():
+                self._decoder.close()
+                for memory, _ in self._uploads.values():
+                    memory.free()
+                self._uploads.clear()
+            if self._owns_session:
+                self._session.close()
+
+    def __enter__(self) -> CudaDecoder:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _programs(architecture: str, compiler: Compiler | None, folder: Path | None) -> tuple[bytes, bytes]:
+    try:
+        peaks, limbs = (cubin(kernel, architecture, compiler, folder) for kernel in ("peaks", "limbs"))
+        return peaks, limbs
+    except CompileError as error:
+        raise MissingPartError(f"the CUDA kernels cannot be compiled: {error}", install_line("cuda")) from None
+
+
+def _checked(name: str, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+    if len(shape) != 4 or 0 in shape:
+        raise UsageError(f"the {name} have the shape {list(shape)}", "It must be [N, channels, h, w], of something.")
+    n, channels, h, w = shape
+    if h * w > (2**31 - 1) // 4 or n > _MOST_IMAGES:
+        raise UsageError(f"{n} maps of {h} x {w} cells are more than fit into one batch", "Decode them in turns.")
+    return n, channels, h, w

@@ -1,0 +1,70 @@
+// What stand_in.py puts behind a kernel's source: how the driver calls each kernel with packed arguments.
+
+#pragma once
+
+#include <utility>
+
+namespace stand_in_entries {
+
+// Arguments lie in the memory of the host, where kernels have no business: reading them is not checked.
+#define STAND_IN_UNCHECKED __attribute__((no_sanitize("thread")))
+
+/// Where the arguments begin, one after the other, and where the last one ends.
+template <class... Arguments>
+struct Places {
+    std::size_t begin[sizeof...(Arguments) + 1] = {}, end = 0;
+
+    constexpr Places() {
+        std::size_t index = 0;
+        ((begin[index] = (end + alignof(Arguments) - 1) / alignof(Arguments) * alignof(Arguments),
+          end = begin[index++] + sizeof(Arguments)),
+         ...);
+    }
+};
+
+template <class... Arguments>
+constexpr std::size_t packed_size(void (*)(Arguments...)) {
+    return Places<Arguments...>().end;
+}
+
+template <class Argument>
+STAND_IN_UNCHECKED Argument unpack(const unsigned char* place) {
+    Argument argument;
+    std::memcpy(&argument, place, sizeof argument);
+    return argument;
+}
+
+template <class... Arguments, std::size_t... indices>
+STAND_IN_UNCHECKED void call(
+    void (*kernel)(Arguments...), const unsigned char* arguments, std::index_sequence<indices...>) {
+    constexpr Places<Arguments...> places;
+    kernel(unpack<Arguments>(arguments + places.begin[indices])...);
+}
+
+template <class... Arguments>
+STAND_IN_UNCHECKED void call(void (*kernel)(Arguments...), const unsigned char* arguments) {
+    call(kernel, arguments, std::index_sequence_for<Arguments...>());
+}
+
+}  // namespace stand_in_entries
+
+extern "C" {
+// The linker's: where variables lie that begin as zero. A kernel has no others than its __shared__ ones. (A section of
+// their own would be clearer; g++ ignores the attribute in templates.)
+extern char __bss_start[] __attribute__((visibility("hidden")));
+extern char _end[] __attribute__((visibility("hidden")));
+
+__attribute__((visibility("default"))) void stand_in_shared(char** begin, char** end) {
+    *begin = __bss_start;
+    *end = _end;
+}
+}
+
+#define STAND_IN_ENTRY(KERNEL)                                                                                        \
+    extern "C" __attribute__((visibility("default"))) std::size_t stand_in_size_##KERNEL() {                         \
+        return stand_in_entries::packed_size(&KERNEL);                                                               \
+    }                                                                                                                \
+    extern "C" __attribute__((visibility("default"))) STAND_IN_UNCHECKED void stand_in_call_##KERNEL(            \
+        const unsigned char* arguments) {                                                                            \
+        stand_in_entries::call(&KERNEL, arguments);                                                                  \
+    }
