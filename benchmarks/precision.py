@@ -141,9 +141,8 @@ def main() -> None:
             "### Accuracy by precision",
             " ".join((accuracy.__doc__ or "").split()),
             accuracy(files | {"fp16": as_on_a_gpu(files["fp16"])}, sets),
-            "float16 is rounded here as on a GPU. On 5 and on 4 photographs one joint more or less makes points; the 1000 pictures are the "
-            "measure. With other calibration pictures, 8 bits lost between -0.3 and +0.5 points there: whom a joint on the "
-            "threshold belongs to changes with any rounding.",
+            "float16 is rounded here as on a GPU. On 5 and on 4 photographs one joint more or less makes points; the "
+            "1000 pictures are the measure.",
         ]
         write_section("precision", "\n\n".join(body))
 

@@ -204,7 +204,7 @@ class TensorRtRuntime:
             if session is None:
                 return
             with session.current():
-                session.stream.synchronize()
+                session.finish()
                 if self._engine is not None:
                     self._engine.close()
                 self._engine = self._uploaded = None
