@@ -9,6 +9,7 @@ WORKERS ?= 2
 BIN := $(VENV)/bin
 ROOMS := ltsh_deploy train export cuda_kernels cli
 DEMO_OUT := out/demo
+TENSORRT_BINDINGS := 10.16.1.11 11.4.0.106
 
 # In recipes these are read from the environment, where an apostrophe in a path does no harm.
 export PICTURE MODEL CURDIR
@@ -47,12 +48,21 @@ $(VENV)/.installed-demo: $(VENV)/.created setup.cfg setup.py pyproject.toml | mo
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.created setup.cfg setup.py pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet --editable '.[cpu,train,synth,export,dev]' --constraint constraints.txt
+	$(BIN)/python -m pip install --quiet --editable '.[cpu,train,synth,export,tensorrt-rtx,dev]' --constraint constraints.txt
 	@touch $@ $(VENV)/.installed-demo
 
 # The install builds the decoder too; this builds it again when its sources change.
 $(VENV)/.built: $(VENV)/.installed-dev $(wildcard cuda_kernels/*.cpp cuda_kernels/*.h cuda_kernels/sources.py)
 	@$(BIN)/python setup.py --quiet build_ext --inplace
+	@touch $@
+
+# Python bindings of TensorRT 10 and 11, without their libraries, each in a folder of its own, for they exclude each other:
+# the tests look whether they have what is used of them.
+$(VENV)/.bindings: $(VENV)/.installed-dev
+	@for version in $(TENSORRT_BINDINGS); do \
+	  $(BIN)/python -m pip install --quiet --no-deps --upgrade --target '$(VENV)'/tensorrt-$$version \
+	    tensorrt-cu13-bindings==$$version || exit 1; \
+	done
 	@touch $@
 
 model:
@@ -68,7 +78,7 @@ demo: model $(VENV)/.installed-demo
 	$(BIN)/python -m ltsh_deploy infer "$$picture" $${MODEL:+--model "$$MODEL"} --draw $(DEMO_OUT)/drawn; \
 	echo "The drawn result: $(DEMO_OUT)/drawn/$$(ls -t $(DEMO_OUT)/drawn | head -n 1)"
 
-test: $(VENV)/.built
+test: $(VENV)/.built $(VENV)/.bindings
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
 
 lint: $(VENV)/.installed-dev

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import os
-import platform
-import re
 import statistics
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+
+from ltsh_deploy.machine import describe_machine
 
 __all__ = ["machine", "median_ms", "table", "write_section"]
 
@@ -30,19 +28,7 @@ def median_ms(work: Callable[[], object], repeats: int = 25) -> float:
 
 def machine() -> str:
     """One line on what the numbers were measured with."""
-    info = Path("/proc/cpuinfo")
-    found = re.search(r"model name\s*:\s*(.+)", info.read_text()) if info.is_file() else None
-    versions = []
-    for package in ("numpy", "opencv-python-headless", "opencv-python", "onnxruntime", "torch"):
-        try:
-            versions.append(f"{package} {importlib.metadata.version(package)}")
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    processor = found[1].strip() if found else platform.processor() or "unknown processor"
-    return (
-        f"{processor}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}, "
-        f"Python {platform.python_version()}, {', '.join(versions)}"
-    )
+    return str(describe_machine())
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

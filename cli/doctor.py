@@ -18,7 +18,6 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import click
@@ -34,6 +33,7 @@ from ltsh_deploy.cli.requirements import (
     read_requirements,
 )
 from ltsh_deploy.errors import ExitCode
+from ltsh_deploy.machine import processor_name
 from ltsh_deploy.parts import DISTRIBUTION, build_line, install_line, is_installed, replace_line
 
 __all__ = ["command", "examine", "notices"]
@@ -73,7 +73,7 @@ def examine() -> dict[str, Any]:
         "platform": {
             "system": platform.platform(),
             "machine": platform.machine(),
-            "cpu": _cpu(),
+            "cpu": processor_name(),
             "cores": os.cpu_count(),
         },
         "nvidia": {"driver_cuda": None, "devices": []} | gpu,
@@ -210,15 +210,6 @@ def _probe(name: str) -> dict[str, Any]:
         if state == "does not load" and reason:
             answer["providers"][provider] = f"{state}: {reason[1]}"
     return answer
-
-
-def _cpu() -> str:
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        text = ""
-    model = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
-    return model[1] if model else platform.processor() or platform.machine()
 
 
 def _display() -> str | None:

@@ -25,6 +25,7 @@ COMMANDS = {
     "export": ("ltsh_deploy.cli.export", "Turn a CHECKPOINT (.safetensors) into a model file to deploy."),
     "train": ("ltsh_deploy.cli.train", "Train a network as CONFIG (a YAML file) says."),
     "evaluate": ("ltsh_deploy.cli.evaluate", "Measure a model, or stored predictions, on a data set."),
+    "benchmark": ("ltsh_deploy.cli.benchmark", "Measure how long each stage takes, from file to drawn picture."),
     "data": ("ltsh_deploy.cli.data", "Check a data set, and show what is in it."),
     "synthesize": ("ltsh_deploy.cli.synthesize", "Make data sets of synthetic people to train on."),
     "kernels": ("ltsh_deploy.cli.kernels", "Compile the CUDA kernels that decode on an NVIDIA GPU."),

@@ -6,7 +6,7 @@ import re
 
 import click
 
-__all__ = ["LARGEST_SIDE", "parse_scales", "parse_size"]
+__all__ = ["LARGEST_SIDE", "parse_pairs", "parse_scales", "parse_size"]
 
 #: Beyond this a network takes minutes and all memory for one image.
 LARGEST_SIDE = 4096
@@ -33,3 +33,16 @@ def parse_scales(ctx: click.Context, param: click.Parameter, text: str) -> tuple
     if not scales or not all(0.01 <= scale <= 100 for scale in scales):
         raise click.BadParameter(f"{text!r} is not a list of scales such as 0.7,1,1.3", ctx, param)
     return scales
+
+
+def parse_pairs(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) -> dict[str, str]:
+    """Keys and values from several "KEY=VALUE", each key once."""
+    pairs: dict[str, str] = {}
+    for text in texts:
+        key, sign, value = text.partition("=")
+        if not (key and sign and value):
+            raise click.BadParameter(f"{text!r}: expected KEY=VALUE", ctx, param)
+        if key in pairs:
+            raise click.BadParameter(f"{key!r} is there twice", ctx, param)
+        pairs[key] = value
+    return pairs

@@ -29,7 +29,7 @@ RIVALS: Mapping[str, tuple[str, ...]] = {
 _EXACT = frozenset({"onnxruntime-gpu", "opencv-python"})
 
 # What a distribution is imported as, where that is not its name.
-_MODULES: Mapping[str, str] = {"pycuda": "pycuda.driver", "pyyaml": "yaml"} | {
+_MODULES: Mapping[str, str] = {"pycuda": "pycuda.driver", "pyyaml": "yaml", "tensorrt-rtx-cu13": "tensorrt_rtx"} | {
     name: module for module, names in RIVALS.items() for name in names
 }
 # Distributions that nothing is learned from importing: tools, data, and libraries without a module.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -39,10 +40,10 @@ class CudaSession:
             self.gpu: Gpu = find_gpu(index)
         except DeviceError as error:
             raise DeviceError(f"{what} needs an NVIDIA GPU: {error.message}", error.remedy) from None
-        import_part("pycuda", what, "tensorrt")
+        import_part("pycuda", what, "cuda")
         try:
-            self._cuda: Any = import_part("pycuda.driver", what, "tensorrt")
-            self._tools: Any = import_part("pycuda.tools", what, "tensorrt")
+            self._cuda: Any = import_part("pycuda.driver", what, "cuda")
+            self._tools: Any = import_part("pycuda.tools", what, "cuda")
         except MissingPartError as error:
             raise DeviceError(error.message, error.remedy) from None
         self.index = index
@@ -97,10 +98,15 @@ class CudaSession:
         """A mark that can be set in the stream and waited for."""
         return self._cuda.Event()
 
+    def finish(self) -> None:
+        """Wait for the stream before something is freed. A failed GPU is no news by then: whoever used it was told."""
+        with contextlib.suppress(self._cuda.Error):
+            self.stream.synchronize()
+
     def close(self) -> None:
         """Give everything back. What was allocated and is still referred to is freed with its last reference."""
         with self.current():
-            self.stream.synchronize()
+            self.finish()
             self._memory.stop_holding()
             del self.stream, self._memory
         self._context.detach()

@@ -29,7 +29,8 @@ EXAMPLES: Mapping[str, str] = {
     "pafs": "{name: pafs} with layout and channels as they are needed",
     **{f"{maps}.{key}": example for maps in ("heatmaps", "pafs") for key, example in _MAPS.items()},
     "resize": '"fit, keep aspect, pad right and bottom with 128", the only rule there is',
-    **dict.fromkeys(("network", "training_data", "licence", "notes"), "a text"),
+    **dict.fromkeys(("network", "training_data", "licence", "notes", "calibration"), "a text"),
+    "precision": "fp32, fp16 or int8",
 }
 
 

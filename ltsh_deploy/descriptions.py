@@ -113,6 +113,8 @@ class ModelDescription(_Spec):
         training_data: what it was trained on; empty when not known.
         licence: of the weights; empty when not known.
         notes: anything else that should stay with them.
+        precision: what the network computes in, as it was exported; empty when not known.
+        calibration: the pictures that 8 bits were fitted to, and how; empty for other precisions.
     """
 
     skeleton: InstanceOf[Skeleton]
@@ -126,6 +128,8 @@ class ModelDescription(_Spec):
     training_data: str = ""
     licence: str = ""
     notes: str = ""
+    precision: Literal["", "fp32", "fp16", "int8"] = ""
+    calibration: str = ""
 
     @model_validator(mode="after")
     def _consistent(self) -> ModelDescription:

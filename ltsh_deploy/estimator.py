@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +15,7 @@ import numpy.typing as npt
 from ltsh_deploy.decode import decode_fields
 from ltsh_deploy.decode_config import DecodeConfig
 from ltsh_deploy.default_model import default_model
+from ltsh_deploy.device_looks import DeviceLook, gpu_path
 from ltsh_deploy.errors import UsageError
 from ltsh_deploy.fields import Fields
 from ltsh_deploy.images import Image, Placement, apply, check_image, place
@@ -81,6 +82,7 @@ class PoseEstimator:
             raise UsageError(f"an estimator needs at least one scale and a batch of at least 1, got {scales}, {batch}")
         for scale in self.scales:
             place((1, 1), self.size, runtime.description.stride, scale)
+        self._gpu = gpu_path(runtime, decode)
 
     @classmethod
     def open(
@@ -142,33 +144,49 @@ class PoseEstimator:
                     views.append(View(index, apply(image, placement, mirrored), placement, mirrored))
         return views
 
-    def run(self, views: Sequence[View]) -> dict[int, list[Pass]]:
-        """Put views through the network, those of one size together; what it said, by image."""
+    def run(self, views: Sequence[View]) -> dict[int, list[Pass] | DeviceLook]:
+        """Put views through the network, those of one size together; what it said, by image.
+
+        Where the network can leave its maps on the GPU, an image that is looked at once is left there.
+        """
+        looks = Counter(view.image for view in views)
         by_size: dict[tuple[int, ...], list[int]] = defaultdict(list)
         for place_in_line, view in enumerate(views):
             by_size[view.pixels.shape].append(place_in_line)
         fields: dict[int, Fields] = {}
+        passes: dict[int, list[Pass] | DeviceLook] = {}
         for alike in by_size.values():
             for begin in range(0, len(alike), self.batch):
                 together = alike[begin : begin + self.batch]
-                results = self.runtime.run(np.stack([views[i].pixels for i in together]))
-                fields.update(zip(together, results, strict=True))
-        passes: dict[int, list[Pass]] = defaultdict(list)
-        for i, view in enumerate(views):
-            passes[view.image].append(Pass(view.placement, view.mirrored, fields[i]))
-        return passes
+                pixels = np.stack([views[i].pixels for i in together])
+                alone = all(looks[views[i].image] == 1 and not views[i].mirrored for i in together)
+                if self._gpu is not None and alone and self._gpu.takes(pixels.shape):
+                    batch = self._gpu.look(pixels)
+                    for index, i in enumerate(together):
+                        passes[views[i].image] = DeviceLook(views[i].placement, batch, index)
+                else:
+                    fields.update(zip(together, self.runtime.run(pixels), strict=True))
+        by_image: dict[int, list[Pass]] = defaultdict(list)
+        for i, each in sorted(fields.items()):
+            by_image[views[i].image].append(Pass(views[i].placement, views[i].mirrored, each))
+        return passes | by_image
 
-    def decode(self, passes: Sequence[Pass]) -> Poses:
+    def decode(self, passes: Sequence[Pass] | DeviceLook) -> Poses:
         """The poses, in pixels of the image, that all passes over one image amount to.
 
         A joint that the network sees a little beyond the image, in the padding, is moved to the image's edge.
         """
-        fields, placement = average_passes(passes, self.skeleton)
-        poses = decode_fields(fields, self.skeleton, self.decode_config)
+        if isinstance(passes, DeviceLook):
+            poses, placement = passes.poses(), passes.placement
+        else:
+            fields, placement = average_passes(passes, self.skeleton)
+            poses = decode_fields(fields, self.skeleton, self.decode_config)
         return replace(poses, xy=np.clip(placement.to_image(poses.xy), 0, np.array(placement.image_size) - 1))
 
     def close(self) -> None:
         """Free the network."""
+        if self._gpu is not None:
+            self._gpu.close()
         self.runtime.close()
 
     def __enter__(self) -> PoseEstimator:

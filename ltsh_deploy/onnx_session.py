@@ -13,7 +13,7 @@ from ltsh_deploy.description_template import TensorInfo
 from ltsh_deploy.errors import DeviceError, ModelFileError
 from ltsh_deploy.parts import import_part, replace_line
 
-__all__ = ["first_line", "onnx_failures", "open_session", "read_declarations"]
+__all__ = ["first_line", "onnx_failures", "open_session", "quiet_session", "read_declarations"]
 
 _CPU = "CPUExecutionProvider"
 _CUDA = "CUDAExecutionProvider"
@@ -66,6 +66,17 @@ def open_session(path: Path, kind: str, index: int, threads: int | None) -> tupl
     return session, "cpu"
 
 
+def quiet_session(model: bytes) -> Any:
+    """An onnxruntime session on the CPU for an ONNX model in memory.
+
+    Raises:
+        MissingPartError: when onnxruntime is not installed; what onnxruntime raises, see :func:`onnx_failures`.
+    """
+    ort = import_part("onnxruntime", "Running a network", "cpu", "gpu")
+    ort.disable_telemetry_events()
+    return _session(ort, model, None, [_CPU])
+
+
 _RECOPY = "It may be cut short or no ONNX file: copy, download or export it again."
 
 
@@ -84,13 +95,14 @@ def _gpu_line() -> str:
     return replace_line(["onnxruntime", "onnxruntime-gpu"], "gpu")
 
 
-def _session(ort: Any, path: Path, threads: int | None, providers: list[Any]) -> Any:
+def _session(ort: Any, model: Path | bytes, threads: int | None, providers: list[Any]) -> Any:
     options = ort.SessionOptions()
     # What it prints, past Python's streams, the exceptions repeat, or it means nothing to a user.
     options.log_severity_level = _FATAL_ONLY
     options.inter_op_num_threads = 1
     options.intra_op_num_threads = threads or 0
-    return ort.InferenceSession(str(path), options, providers=providers, enable_fallback=0)
+    source = model if isinstance(model, bytes) else str(model)
+    return ort.InferenceSession(source, options, providers=providers, enable_fallback=0)
 
 
 def _cuda_options(index: int) -> dict[str, str]:

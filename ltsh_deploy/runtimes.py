@@ -6,18 +6,25 @@ normalisation; its ``description`` says what else there is to know.
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from ltsh_deploy.errors import DeviceError, LtshError, ModelFileError, UsageError
+from ltsh_deploy.errors import DeviceError, ModelFileError
 from ltsh_deploy.fields import Fields
-from ltsh_deploy.images import PADDING
 from ltsh_deploy.model_tensors import check_input, check_tensors, fields_from_tensors, image_tensor, normalisation_table
 from ltsh_deploy.onnx_session import first_line, onnx_failures, open_session, read_declarations
+from ltsh_deploy.runtime_inputs import (
+    check_file,
+    check_images,
+    check_threads,
+    cut,
+    into_batches,
+    parse_device,
+    run_error,
+)
 
 if TYPE_CHECKING:
     from ltsh_deploy.descriptions import ModelDescription
@@ -55,11 +62,12 @@ class Runtime(Protocol):
 
 
 def open_runtime(path: str | Path, device: str = "auto", threads: int | None = None) -> Runtime:
-    """The runtime for a model file: ``.onnx`` or, for a checkpoint of this project, ``.safetensors``.
+    """The runtime for a model file: ``.onnx``, TensorRT's ``.engine``, or this project's checkpoints, ``.safetensors``.
 
     Args:
         path: the file.
-        device: ``cpu``, ``cuda``, ``cuda:1``, or ``auto`` for CUDA where it works and else the CPU.
+        device: ``cpu``, ``cuda``, ``cuda:1``, or ``auto`` for CUDA where it works and else the CPU, on
+            which no engine runs.
         threads: CPU threads for one call of :meth:`Runtime.run`; None leaves it to onnxruntime or torch.
 
     Raises:
@@ -73,9 +81,13 @@ def open_runtime(path: str | Path, device: str = "auto", threads: int | None = N
         return OnnxRuntime(path, device, threads)
     if suffix == ".safetensors":
         return TorchRuntime(path, device, threads)
+    if suffix == ".engine":
+        from ltsh_deploy.tensorrt_runtime import TensorRtRuntime
+
+        return TensorRtRuntime(path, device, threads)
     raise ModelFileError(
         f"{path}: {suffix or 'a file without a suffix'} is no kind of model file that is read here",
-        "Models are read from .onnx files and from this project's checkpoints, .safetensors.",
+        "Models are read from .onnx and .engine files, and from this project's checkpoints, .safetensors.",
     )
 
 
@@ -95,9 +107,9 @@ class OnnxRuntime:
         from ltsh_deploy.descriptions import find_description
 
         self._path = Path(path)
-        kind, index = _parse_device(device)
-        _check_threads(threads)
-        _check_file(self._path)
+        kind, index = parse_device(device)
+        check_threads(threads)
+        check_file(self._path)
         session, self.device = open_session(self._path, kind, index, threads)
         metadata, inputs, outputs = read_declarations(session, self._path)
         check_input(self._path, inputs)
@@ -110,25 +122,13 @@ class OnnxRuntime:
     def run(self, images: UInt8Array) -> list[Fields]:
         """See :meth:`Runtime.run`."""
         session = self._session
-        _check_images(images, self.description.stride, closed=session is None)
-        count, height, width = images.shape[:3]
-        batch, full_height, full_width = (
-            fixed or given for fixed, given in zip(self._fixed, (max(count, 1), height, width), strict=True)
-        )
-        if height > full_height or width > full_width:
-            raise UsageError(
-                f"{self._path} takes pictures of at most {full_width}x{full_height} pixels, got {width}x{height}",
-                f"Use --size {full_width}x{full_height}.",
-            )
+        check_images(images, self.description.stride, closed=session is None)
+        given = max(len(images), 1), *images.shape[1:3]
+        smallest = tuple(fixed or 1 for fixed in self._fixed)
+        largest = tuple(fixed or length for fixed, length in zip(self._fixed, given, strict=True))
         fields: list[Fields] = []
-        for start in range(0, count, batch):
-            part = images[start : start + batch]
-            if part.shape[:3] == (batch, full_height, full_width):
-                fields += self._run(session, part)
-            else:
-                padded = np.full((batch, full_height, full_width, 3), PADDING, np.uint8)
-                padded[: len(part), :height, :width] = part
-                fields += [_cut(f, height, width) for f in self._run(session, padded)[: len(part)]]
+        for batch, count in into_batches(images, smallest, largest, self._path):
+            fields += [cut(f, *given[1:]) for f in self._run(session, batch)[:count]]
         return fields
 
     def _run(self, session: Any, images: UInt8Array) -> list[Fields]:
@@ -137,7 +137,7 @@ class OnnxRuntime:
         try:
             outputs = session.run(names, {description.input.name: image_tensor(images, description.input, self._table)})
         except self._failures as error:
-            raise _run_error(self._path, images, error) from None
+            raise run_error(self._path, images, first_line(error)) from None
         return fields_from_tensors(dict(zip(names, outputs, strict=True)), description, images.shape[:3], self._path)
 
     def close(self) -> None:
@@ -163,9 +163,9 @@ class TorchRuntime:
 
     def __init__(self, path: str | Path, device: str = "auto", threads: int | None = None) -> None:
         self._path = Path(path)
-        kind, index = _parse_device(device)
-        _check_threads(threads)
-        _check_file(self._path)
+        kind, index = parse_device(device)
+        check_threads(threads)
+        check_file(self._path)
         from ltsh_deploy.checkpoints import describe_network, read_checkpoint
 
         checkpoint = read_checkpoint(self._path)
@@ -184,7 +184,7 @@ class TorchRuntime:
         import torch
 
         network = self._network
-        _check_images(images, self.description.stride, closed=network is None)
+        check_images(images, self.description.stride, closed=network is None)
         if network is None or not len(images):
             return []
         writable = np.require(images, requirements=["C", "W"])
@@ -195,7 +195,7 @@ class TorchRuntime:
                     maps.contiguous().cpu().numpy() for maps in network(torch.from_numpy(writable).to(self.device))
                 )
         except RuntimeError as error:
-            raise _run_error(self._path, images, error) from None
+            raise run_error(self._path, images, first_line(error)) from None
         return [Fields(a, b, self.description.stride) for a, b in zip(heatmaps, pafs, strict=True)]
 
     def close(self) -> None:
@@ -207,12 +207,6 @@ class TorchRuntime:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
-
-
-def _cut(fields: Fields, height: int, width: int) -> Fields:
-    h, w = height // fields.stride, width // fields.stride
-    heatmaps, pafs = (np.ascontiguousarray(maps[:, :h, :w]) for maps in (fields.heatmaps, fields.pafs))
-    return Fields(heatmaps, pafs, fields.stride)
 
 
 def _torch_device(kind: str, index: int) -> str:
@@ -238,48 +232,3 @@ def _torch_device(kind: str, index: int) -> str:
             "Look at the driver with nvidia-smi and install torch with CUDA from pytorch.org; or use --device cpu.",
         )
     return "cpu"
-
-
-def _parse_device(device: str) -> tuple[str, int]:
-    """(auto, cpu or cuda; the index of the CUDA device)."""
-    match = re.fullmatch(r"(auto|cpu|cuda)(?:(?<=cuda):(\d{1,3}))?", device)
-    if match is None:
-        raise UsageError(f"there is no device {device!r}", "Devices are auto, cpu, cuda and, for a second GPU, cuda:1.")
-    return match[1], int(match[2] or 0)
-
-
-def _check_threads(threads: int | None) -> None:
-    if threads is not None and threads < 1:
-        raise UsageError(f"a network cannot run on {threads} threads", "Give at least 1.")
-
-
-def _check_file(path: Path) -> None:
-    """Find what can be said of a file without reading it as a model."""
-    try:
-        if path.is_dir():
-            raise ModelFileError(f"{path}: is a folder, not a model file")
-        with path.open("rb") as file:
-            if not file.read(1):
-                raise ModelFileError(f"{path}: is empty (0 bytes)", "Copy, download or export it again.")
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise ModelFileError(f"{path}: the model file cannot be read ({reason})") from None
-
-
-def _check_images(images: UInt8Array, stride: int, closed: bool) -> None:
-    if closed:
-        raise UsageError("this runtime was closed", "Open another one.")
-    shape, dtype = np.shape(images), getattr(images, "dtype", type(images).__name__)
-    if dtype != np.uint8 or len(shape) != 4 or shape[3] != 3:
-        raise UsageError(f"images must be a uint8 array of shape [N, H, W, 3], got {dtype} of shape {list(shape)}")
-    _, height, width, _ = shape
-    if not (height and width) or height % stride or width % stride:
-        raise UsageError(f"images must have sides that are multiples of {stride}, got {width}x{height}")
-
-
-def _run_error(path: Path, images: UInt8Array, error: Exception) -> LtshError:
-    count, height, width = images.shape[:3]
-    return LtshError(
-        f"{path}: failed on {count} image{'s' * (count != 1)} of {width}x{height} ({first_line(error)})",
-        "If memory ran out, use a smaller --batch or --size.",
-    )

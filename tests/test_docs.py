@@ -144,7 +144,7 @@ def test_nothing_is_promised_of_a_gpu_that_was_not_tried() -> None:
 def test_extras_that_are_named_exist(document: Path) -> None:
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg", encoding="utf-8")
-    named = re.findall(r"(?:ltsh-deploy|\"\.)\[([a-z,]+)\]", document.read_text(encoding="utf-8"))
+    named = re.findall(r"(?:ltsh-deploy|\"\.)\[([a-z,-]+)\]", document.read_text(encoding="utf-8"))
     assert {extra for names in named for extra in names.split(",")} <= set(config["options.extras_require"])
 
 
@@ -152,7 +152,7 @@ def test_every_extra_is_in_the_documents() -> None:
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg", encoding="utf-8")
     table = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
-    assert set(re.findall(r"^\| `([a-z]+)` \|", table, re.MULTILINE)) == set(config["options.extras_require"])
+    assert set(re.findall(r"^\| `([a-z-]+)` \|", table, re.MULTILINE)) == set(config["options.extras_require"])
 
 
 @each_document

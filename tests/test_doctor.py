@@ -48,7 +48,7 @@ def report() -> dict[str, Any]:
 
 def test_report_can_be_written_as_json_and_names_every_extra(report: dict[str, Any]) -> None:
     assert json.loads(json.dumps(report)).keys() == report.keys()
-    names = "cpu gpu gui train eval export cuda tensorrt tensorboard synth serve dev"
+    names = "cpu gpu gui train eval export cuda tensorrt tensorrt-rtx tensorboard synth serve dev"
     assert set(report["extras"]) == set(names.split())
     assert report["core"] == {"status": "works", "reasons": (), "repair": ""}
 

@@ -32,6 +32,7 @@ AT_LOAD = {
 #: The modules that exist to hold such code, and so are themselves imported only where they are needed.
 SPECIAL = {
     "ltsh_deploy.descriptions": {"pydantic"},
+    "ltsh_deploy.engine_files": {"pydantic"},
     "ltsh_deploy.network_base": {"torch"},
     "ltsh_deploy.networks": {"torch"},
     "ltsh_deploy.train.config": {"pydantic"},

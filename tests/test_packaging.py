@@ -25,7 +25,7 @@ ROOMS = {"ltsh_deploy": "ltsh_deploy"} | {
     room: f"ltsh_deploy/{room}" for room in ("train", "export", "cuda_kernels", "cli")
 }
 #: Without these, modules that are built on them cannot be imported; everything else must be.
-OPTIONAL = {"numba", "onnx", "onnxruntime", "onnxscript", "pycuda", "safetensors", "tensorrt", "torch"}
+OPTIONAL = {"numba", "onnx", "onnxruntime", "onnxscript", "pycuda", "safetensors", "tensorrt", "tensorrt_rtx", "torch"}
 JUNK = shutil.ignore_patterns("__pycache__", "*.egg-info", "*.so", ".*")
 BUILT_BY = ("setup.cfg", "setup.py", "pyproject.toml", "README.md", "LICENSE")
 
@@ -121,7 +121,7 @@ def test_the_wheel_says_what_it_is(distributions: tuple[Path, Path]) -> None:
     assert "\nLicense-Expression: Apache-2.0\n" in metadata
     assert "\nRequires-Python: >=3.10\n" in metadata
     extras = set(re.findall(r"^Provides-Extra: (.+)$", metadata, re.MULTILINE))
-    names = "cpu gpu gui train eval export cuda tensorrt tensorboard synth serve dev"
+    names = "cpu gpu gui train eval export cuda tensorrt tensorrt-rtx tensorboard synth serve dev"
     assert extras == set(names.split())
 
 

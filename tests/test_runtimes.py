@@ -347,7 +347,7 @@ def test_damaged_metadata_is_named(tmp_path: Path) -> None:
         open_runtime(path)
 
 
-@pytest.mark.parametrize("name", ["net.engine", "net.plan", "net.pt", "net", "net.onnx.gz"])
+@pytest.mark.parametrize("name", ["net.plan", "net.pt", "net", "net.onnx.gz"])
 def test_other_kinds_of_files(tmp_path: Path, name: str) -> None:
     with pytest.raises(ModelFileError, match="no kind of model file") as caught:
         open_runtime(tmp_path / name)
