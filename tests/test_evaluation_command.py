@@ -344,8 +344,8 @@ def test_files_are_written_though_nobody_reads_the_table(
 def test_what_is_compared_is_a_model_unless_it_is_stored_predictions(
     evaluate: Run, arms: list[str], model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "other.engine").write_bytes(b"no model")
-    assert evaluate(model, *arms, "--report", "r", "--compare", "other.engine") == 3
+    (tmp_path / "other.onnx").write_bytes(b"no model")
+    assert evaluate(model, *arms, "--report", "r", "--compare", "other.onnx") == 3
     assert "JSON" not in capsys.readouterr().err
 
 
