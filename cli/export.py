@@ -63,9 +63,9 @@ __all__ = ["command"]
 @click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
 @click.option("--json", "as_json", is_flag=True, help="Write the report as JSON.")
 def command(source: Path, **given: Any) -> None:
-    """Turn a MODEL into a file to deploy: a checkpoint (.safetensors), or an ONNX file that this program wrote.
+    """Turn a MODEL into a file to deploy.
 
-    The file is written only if its maps, and the poses read from them, are those of MODEL on every picture, as nearly
+    MODEL is a checkpoint (.safetensors), or an ONNX file that this program wrote. The file is written only if its maps, and the poses read from them, are those of MODEL on every picture, as nearly
     as its precision allows.
     """
     from ltsh_deploy.cli.export_job import ExportJob
