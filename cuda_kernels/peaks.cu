@@ -63,6 +63,8 @@ __device__ void mark(const Map<Value>& map, IsMarked is_marked) {
     for (int begin = 0; begin < map.words() * kWarp; begin += blockDim.x) {
         const int cell = begin + threadIdx.x;
         const unsigned word = __ballot_sync(kAllLanes, cell < map.cells() && is_marked(cell));
+        // What the other lanes have read of the word must come before it is written: a vote does not see to that.
+        __syncwarp();
         if (threadIdx.x % kWarp == 0 && cell / kWarp < map.words()) map.marks[cell / kWarp] = word;
     }
 }

@@ -234,6 +234,8 @@ class CudaDecoder:
             self._closed = True
             with self._session.current():
                 self._decoder.close()
+                # With it goes its hold on the stream, which can only be destroyed while the session has its context.
+                del self._decoder
                 for memory, _ in self._uploads.values():
                     memory.free()
                 self._uploads.clear()

@@ -1,7 +1,9 @@
-// What stand_in.py puts behind a kernel's source: how the driver calls each kernel with packed arguments.
+// How the driver calls a kernel with packed arguments; stand_in.py adds two functions for each kernel that use this.
 
 #pragma once
 
+#include <cstddef>
+#include <cstring>
 #include <utility>
 
 namespace stand_in_entries {
@@ -47,24 +49,3 @@ STAND_IN_UNCHECKED void call(void (*kernel)(Arguments...), const unsigned char* 
 }
 
 }  // namespace stand_in_entries
-
-extern "C" {
-// The linker's: where variables lie that begin as zero. A kernel has no others than its __shared__ ones. (A section of
-// their own would be clearer; g++ ignores the attribute in templates.)
-extern char __bss_start[] __attribute__((visibility("hidden")));
-extern char _end[] __attribute__((visibility("hidden")));
-
-__attribute__((visibility("default"))) void stand_in_shared(char** begin, char** end) {
-    *begin = __bss_start;
-    *end = _end;
-}
-}
-
-#define STAND_IN_ENTRY(KERNEL)                                                                                        \
-    extern "C" __attribute__((visibility("default"))) std::size_t stand_in_size_##KERNEL() {                         \
-        return stand_in_entries::packed_size(&KERNEL);                                                               \
-    }                                                                                                                \
-    extern "C" __attribute__((visibility("default"))) STAND_IN_UNCHECKED void stand_in_call_##KERNEL(            \
-        const unsigned char* arguments) {                                                                            \
-        stand_in_entries::call(&KERNEL, arguments);                                                                  \
-    }

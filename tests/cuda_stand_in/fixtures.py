@@ -11,10 +11,11 @@ import pytest
 from ltsh_deploy.cuda_decode import CudaDecoder
 from ltsh_deploy.cuda_kernels import compile as kernels
 from ltsh_deploy.cuda_kernels import decoder
-from tests.cuda_stand_in.stand_in import StandIn, compile_kernels, load, why_not
+from tests.cuda_stand_in.gpu import Gpu
+from tests.cuda_stand_in.stand_in import StandIn, compile_kernels, fingerprint, load, why_not
 from tests.cuda_steps import CudaSteps
 
-__all__ = ["FOLDER", "Gxx", "cuda_steps", "stand_in", "stand_in_folder"]
+__all__ = ["FOLDER", "Gxx", "cuda_steps", "gpu", "loaded_stand_in", "stand_in", "stand_in_folder"]
 
 FOLDER = Path(kernels.__file__).parent
 
@@ -22,45 +23,54 @@ FOLDER = Path(kernels.__file__).parent
 class Gxx:
     """g++ as a compiler for the stand-in; see ``ltsh_deploy.cuda_kernels.compile.Compiler``."""
 
-    name = "g++ for the CUDA stand-in"
-
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        # Caches tell programs apart by the name of their compiler.
+        self.name, self._folder = f"g++ for the CUDA stand-in {fingerprint()}", folder
 
     def compile(self, kernel: str, architecture: str) -> bytes:
-        return compile_kernels((FOLDER / f"{kernel}.cu").read_text(), FOLDER, self._folder)
+        return compile_kernels((FOLDER / f"{kernel}.cu").read_text(), FOLDER, self._folder, f"{kernel}.cu")
 
 
 @pytest.fixture(scope="session")
-def stand_in_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cuda")
+def stand_in_folder() -> Path:
+    """Where the stand-in and kernels compiled for it are kept, under names made of their sources."""
+    return Path(__file__).parent.parent.parent / "build" / "cuda_stand_in"
 
 
 @pytest.fixture(scope="session")
-def _loaded(stand_in_folder: Path) -> StandIn:
+def loaded_stand_in(stand_in_folder: Path) -> StandIn:
     if why_not():
         pytest.skip(why_not())
     return load(stand_in_folder)
 
 
 @pytest.fixture(scope="module")
-def cuda_steps(_loaded: StandIn, stand_in_folder: Path) -> Iterator[CudaSteps]:
+def cuda_steps(loaded_stand_in: StandIn, stand_in_folder: Path) -> Iterator[CudaSteps]:
     """The CUDA decoder on the stand-in, with few threads a block, which it runs one by one."""
-    held = _loaded.allocations
+    before = loaded_stand_in.open
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(decoder, "_THREADS", 64)
         compiler, cache = Gxx(stand_in_folder), stand_in_folder / "cache"
         steps = CudaSteps(partial(CudaDecoder, compiler=compiler, cache_folder=cache))
         yield steps
         steps.close()
-    assert (_loaded.fault, _loaded.allocations) == ("", held)
+    assert (loaded_stand_in.fault, loaded_stand_in.open) == ("", before)
 
 
 @pytest.fixture
-def stand_in(_loaded: StandIn) -> Iterator[StandIn]:
-    """The stand-in, which must be without fault and without allocations afterwards."""
-    held = _loaded.allocations
-    yield _loaded
-    fault, allocations = _loaded.fault, _loaded.allocations
-    _loaded.forgive()
-    assert (fault, allocations) == ("", held)
+def stand_in(loaded_stand_in: StandIn) -> Iterator[StandIn]:
+    """The stand-in, on which the test must leave no fault, and nothing that it has not given back."""
+    before = loaded_stand_in.open
+    yield loaded_stand_in
+    fault, after = loaded_stand_in.fault, loaded_stand_in.open
+    loaded_stand_in.forgive()
+    assert (fault, after) == ("", before)
+
+
+@pytest.fixture
+def gpu(stand_in: StandIn, stand_in_folder: Path) -> Iterator[Gpu]:
+    """The stand-in through pycuda, with its context current."""
+    gpu = Gpu(stand_in, stand_in_folder)
+    yield gpu
+    stand_in.forgive()
+    gpu.close()

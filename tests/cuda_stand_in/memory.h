@@ -1,51 +1,75 @@
-// Memory of the device, and what is known of each of its bytes.
+// What memory there is: its bounds, whether it is still in use, and which of its bytes somebody has written.
 
 #ifndef STAND_IN_MEMORY_H
 #define STAND_IN_MEMORY_H
 
 #include <cstddef>
-#include <cstdint>
-#include <stdexcept>
+#include <memory>
 #include <string>
+#include <vector>
+
+#include "fault.h"
+#include "races.h"
 
 namespace stand_in {
 
-using Address = std::uintptr_t;
+/// Memory that was allocated in one piece, or one shared variable.
+struct Region {
+    Address begin;
+    std::size_t size;
+    /// How a message calls it: "memory of 256 bytes", "shared variable counts".
+    std::string name;
+    /// A byte each: whether somebody has written it.
+    std::vector<unsigned char> is_written;
+    Records records;
+    bool is_shared = false, is_freed = false;
+    /// In the block that runs.
+    bool is_touched = false;
 
-/// A fault of a kernel, or of how it is used, as the user shall read it.
-struct Fault : std::runtime_error {
-    using std::runtime_error::runtime_error;
+    Region(Address address, std::size_t bytes, std::string called);
+    bool holds(Address address, std::size_t bytes) const {
+        return address >= begin && address - begin < size && bytes <= size - (address - begin);
+    }
 };
 
-/// The last is that of a volatile variable: in one piece, as an atomic operation, and changes nothing.
-enum class Kind { kRead, kWrite, kAtomic, kVolatileRead };
+/// Regions by address. Regions do not overlap; those that are close to each other are told apart exactly.
+class Regions {
+  public:
+    /// Null where the bytes do not all lie in one region.
+    Region* find(Address address, std::size_t bytes);
+    Region& add(std::unique_ptr<Region> region);
+    void clear();
+    /// Where an address lies, in relation to the nearest region: "4 bytes behind the end of memory of 256 bytes". "" when
+    /// none is near.
+    std::string describe(Address address) const;
+    const std::vector<std::unique_ptr<Region>>& all() const { return sorted_; }
 
-/// Who touches memory, and between which barriers of their block and of their warp.
-struct Toucher {
-    unsigned block, thread, phase, warp_phase;
+  private:
+    std::vector<std::unique_ptr<Region>> sorted_;
+    Region* latest_ = nullptr;
 };
 
-/// Global memory: as malloc and free.
-Address allocate(std::size_t size);
-/// False when nothing was allocated there.
-bool release(Address address);
-/// Bytes that are allocated now, and how many times.
-std::size_t allocated_bytes();
-std::size_t allocations();
+/// Global memory, and the host's page-locked memory, which kernels may use too.
+Regions& global_memory();
 
+/// How many bytes the device has.
+constexpr std::size_t kDeviceMemory = std::size_t{4} << 30;
+
+/// As malloc and free. An address is never used again, so that memory is known to be freed ever after.
+enum class Use { kDevice, kPageLocked };
+Address allocate(std::size_t size, Use use);
+/// False when nothing of this use is allocated there.
+bool release(Address address, Use use);
+/// Bytes, and pieces, that are allocated now.
+std::size_t allocated_bytes(Use use);
+std::size_t allocations(Use use);
 /// Whether all of these bytes are allocated.
-bool is_allocated(Address address, std::size_t size);
-/// Somebody other than a kernel wrote these bytes, or needs them to have been written.
+bool is_allocated(Address address, std::size_t size, Use use);
+
+/// For copies and fills. `what` begins the message; throw a Fault when memory is not there, or nobody wrote it.
+void require_allocated(Address address, std::size_t size, const std::string& what);
+void require_written(Address address, std::size_t size, const std::string& what);
 void note_written(Address address, std::size_t size);
-void require_written(Address address, std::size_t size, const char* what);
-
-/// Memory that one block's threads share, until the next block begins: nobody has written it yet.
-void begin_shared(Address address, std::size_t size, bool is_static);
-/// What was touched in an earlier launch has no bearing on this one.
-void begin_launch();
-
-/// Checks and notes an access of a kernel. Throws a Fault.
-void touch(Address address, std::size_t size, Kind kind, bool is_aligned_by_type, const Toucher& who);
 
 }  // namespace stand_in
 

@@ -1,19 +1,29 @@
-// Kernels: a module is a shared library that stand_in.py made of a .cu file.
+// Modules: a module is a shared library that stand_in.py made of a .cu file, with a list of its shared variables.
 
 #ifndef STAND_IN_MODULES_H
 #define STAND_IN_MODULES_H
 
 #include <cstddef>
 #include <string>
+#include <vector>
 
-#include "streams.h"
 #include "threads.h"
 
 namespace stand_in {
 
+struct Variable {
+    Address address;
+    std::size_t size;
+    std::string name;
+};
+
 struct Module {
     void* library;
-    char *shared_begin, *shared_end;
+    /// Where it is to be read as a file.
+    std::string path;
+    /// Where its code and constants lie, which kernels may read; variables lie behind.
+    Address begin, end_of_constants;
+    std::vector<Variable> shared;
 };
 
 struct Kernel {
@@ -22,7 +32,7 @@ struct Kernel {
     std::size_t arguments_size;
     void (*call)(const unsigned char* arguments);
     /// Dynamic shared memory that a launch may ask for.
-    std::size_t most_shared;
+    std::size_t most_dynamic_shared;
 };
 
 /// Null when the image is none of stand_in.py's.
@@ -30,11 +40,16 @@ Module* load_module(const void* image);
 /// Null when there is no such kernel.
 Kernel* find_kernel(const Module* module, const std::string& name);
 
-/// What a GPU gives any kernel, and one that asked for more.
+/// The line of the source that an address in a module's code was made from: "peaks.cu:12".
+std::string line_of(const Module& module, const void* place);
+std::string line_of(const Module& module, Place place);
+
+/// The shared memory that any kernel may have, and one that asks for more.
 constexpr std::size_t kUsualShared = 48 * 1024, kMostShared = 227 * 1024;
 
-/// The work of a launch. Throws a Fault when the launch cannot be.
-Work prepare_launch(const Kernel& kernel, Size grid, Size block, std::size_t shared, const void* arguments, std::size_t size);
+/// The work of a launch, which names the kernel in its faults. Throws a Fault when the launch cannot be.
+std::function<void()> prepare_launch(
+    const Kernel& kernel, Size grid, Size block, std::size_t dynamic_shared, const void* arguments, std::size_t size);
 
 }  // namespace stand_in
 

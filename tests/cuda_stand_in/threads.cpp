@@ -1,261 +1,241 @@
 #include "threads.h"
 
-#include <sys/mman.h>
-
 #include <algorithm>
-#include <cstdint>
+#include <chrono>
 #include <cstring>
-#include <vector>
+#include <numeric>
+#include <random>
 
-#if !defined(__x86_64__)
-#error "The switch from one fiber to another is written for x86-64."
-#endif
-
-// Leaves a fiber, whose registers are kept on its stack, for another.
-extern "C" void stand_in_switch(void** left, void* entered);
-asm(R"(
-.text
-.globl stand_in_switch
-stand_in_switch:
-    pushq %rbp
-    pushq %rbx
-    pushq %r12
-    pushq %r13
-    pushq %r14
-    pushq %r15
-    movq %rsp, (%rdi)
-    movq %rsi, %rsp
-    popq %r15
-    popq %r14
-    popq %r13
-    popq %r12
-    popq %rbx
-    popq %rbp
-    ret
-)");
+#include "block.h"
+#include "modules.h"
 
 namespace stand_in {
 namespace {
 
-enum class State { kRuns, kAtBlockBarrier, kAtWarpBarrier, kEnded };
+using Time = std::chrono::steady_clock;
+using State = Thread::State;
 
-constexpr std::size_t kStack = 64 * 1024;
-constexpr int kSavedRegisters = 6;
+/// In their own order, threads take turns only for the sake of those that wait for what another one writes.
+constexpr unsigned kLongTurn = 1 << 18;
+constexpr unsigned kMostOfRandomTurn = 40;
 
-struct Thread {
-    void* stack_pointer;
-    unsigned x, y, z;
-    State state;
-    /// Where it waits: the place in the code, and for a warp the lanes that it waits for.
-    const void* place;
-    unsigned mask;
-    /// What it brings to a vote or a shuffle.
-    std::uint64_t brought;
-    unsigned warp_phase;
+unsigned order = 0;
+Time::duration patience = std::chrono::seconds(60);
+std::minstd_rand random_numbers;
+/// Over all launches.
+Run latest_run = 0;
+
+/// 0 and so on, in the order of the moment.
+std::vector<unsigned> numbered(unsigned long long count) {
+    std::vector<unsigned> numbers(count);
+    std::iota(numbers.begin(), numbers.end(), 0u);
+    if (order) std::shuffle(numbers.begin(), numbers.end(), random_numbers);
+    return numbers;
+}
+
+/// All that is known of a launch while it runs.
+struct Grid {
+    explicit Grid(const Launch& all) : launch(all), first_run(latest_run + 1), numbers(numbered(all.grid.count())) {}
+
+    const Launch& launch;
+    Run first_run;
+    /// Of the blocks, in the order in which they run.
+    std::vector<unsigned> numbers;
+    Regions shared;
+    std::vector<std::max_align_t> dynamic_memory;
+    Time::time_point begin = Time::now();
+    Block* block = nullptr;
+    Thread* thread = nullptr;
+    /// Accesses that are left of the current turn.
+    unsigned turn = 0;
+    std::string fault;
+    const void* fault_place = nullptr;
 };
 
-struct Block {
-    std::vector<Thread> threads;
-    unsigned phase = 0;
-    /// How many said yes at the latest barrier.
-    unsigned votes = 0;
-};
+Grid* grid = nullptr;
 
-char* stacks = nullptr;
-Block block;
-Size block_size, grid_size, block_index;
-unsigned block_number;
-std::vector<std::uint64_t> dynamic_memory;
-Thread* running = nullptr;
-void* scheduler = nullptr;
-const std::function<void()>* kernel = nullptr;
-std::string fault;
+unsigned new_turn() { return order ? 1 + random_numbers() % kMostOfRandomTurn : kLongTurn; }
 
-void leave() { stand_in_switch(&running->stack_pointer, scheduler); }
-
-void begin_thread() {
-    (*kernel)();
-    running->state = State::kEnded;
-    leave();
+Size place_of(unsigned number, const Size& size) {
+    return {number % size.x, number / size.x % size.y, number / size.x / size.y};
 }
 
-void prepare(unsigned index) {
-    Thread& thread = block.threads[index];
-    thread = {};
-    thread.x = index % block_size.x;
-    thread.y = index / block_size.x % block_size.y;
-    thread.z = index / block_size.x / block_size.y;
-    // As after a call: the stack is 16 bytes aligned before the return address.
-    void** top = reinterpret_cast<void**>(stacks + kStack * (index + 1)) - 1;
-    *--top = reinterpret_cast<void*>(begin_thread);
-    top -= kSavedRegisters;
-    std::fill_n(top, kSavedRegisters, nullptr);
-    thread.stack_pointer = top;
+unsigned current_block() { return grid->numbers[latest_run - grid->first_run]; }
+
+void run_thread() {
+    grid->launch.kernel();
+    grid->thread->state = State::kEnded;
+    grid->thread->fiber.pause();
 }
 
-void run(Thread& thread) {
-    running = &thread;
-    stand_in_switch(&scheduler, thread.stack_pointer);
-    running = nullptr;
-    if (!fault.empty()) throw Fault(fault);
-}
-
-/// Lets the lanes go on for which all lanes that they wait for wait too, at the same place.
-bool release_lanes(Thread* lanes, unsigned count) {
-    bool released = false;
-    for (unsigned i = 0; i < count; ++i) {
-        if (lanes[i].state != State::kAtWarpBarrier) continue;
-        const unsigned mask = lanes[i].mask;
-        if (!(mask >> i & 1)) throw Fault("a lane takes part in a vote or shuffle whose mask leaves it out");
-        bool complete = true;
-        for (unsigned other = 0; other < kWarp; ++other) {
-            if (!(mask >> other & 1)) continue;
-            if (other >= count || lanes[other].state == State::kEnded) {
-                throw Fault("a vote or shuffle waits for a lane that is not there");
-            }
-            complete &= lanes[other].state == State::kAtWarpBarrier && lanes[other].mask == mask &&
-                        lanes[other].place == lanes[i].place;
-        }
-        if (!complete) continue;
-        for (unsigned other = 0; other < count; ++other) {
-            if (!(mask >> other & 1)) continue;
-            lanes[other].state = State::kRuns;
-            ++lanes[other].warp_phase;
-        }
-        released = true;
+void give_turn(Thread& thread, bool is_first) {
+    grid->thread = &thread;
+    grid->turn = new_turn();
+    if (is_first) {
+        thread.fiber.begin(run_thread);
+    } else {
+        thread.fiber.resume();
     }
-    return released;
+    grid->thread = nullptr;
+    if (grid->fault.empty()) return;
+    throw Fault((grid->fault_place ? line_of(current_module(), grid->fault_place) + ": " : "") + grid->fault);
 }
 
-void run_warp(Thread* lanes, unsigned count) {
-    do {
-        for (unsigned i = 0; i < count; ++i) {
-            if (lanes[i].state == State::kRuns) run(lanes[i]);
-        }
-    } while (release_lanes(lanes, count));
+/// A new block's shared variables hold nothing.
+void empty_shared_memory() {
+    for (const auto& region : grid->shared.all()) {
+        if (region->is_touched) std::fill(region->is_written.begin(), region->is_written.end(), 0);
+        region->is_touched = false;
+    }
+}
+
+void check_size_of_shared_memory() {
+    std::size_t sum = grid->launch.dynamic_shared;
+    for (const auto& region : grid->shared.all()) {
+        const bool is_dynamic = region->begin == reinterpret_cast<Address>(grid->dynamic_memory.data());
+        if (region->is_touched && !is_dynamic) sum += region->size;
+    }
+    if (sum <= grid->launch.most_shared) return;
+    throw Fault(
+        "shared memory of " + std::to_string(sum) + " bytes, of which there are " +
+        std::to_string(grid->launch.most_shared));
 }
 
 void run_block() {
-    const unsigned count = static_cast<unsigned>(block.threads.size());
-    block.phase = 0;
-    for (unsigned i = 0; i < count; ++i) prepare(i);
-    for (;;) {
-        for (unsigned first = 0; first < count; first += kWarp) {
-            run_warp(&block.threads[first], std::min(kWarp, count - first));
+    empty_shared_memory();
+    Block block(static_cast<unsigned>(grid->launch.block.count()));
+    grid->block = &block;
+    for (bool is_first = true; is_first || block.release(); is_first = false) {
+        for (const unsigned number : numbered(block.threads().size())) {
+            Thread& thread = block.threads()[number];
+            if (thread.state == State::kRuns) give_turn(thread, is_first);
         }
-        const void* place = nullptr;
-        unsigned waiting = 0, votes = 0;
-        for (const Thread& thread : block.threads) {
-            if (thread.state == State::kEnded) continue;
-            if (thread.state == State::kAtWarpBarrier) {
-                throw Fault("a vote or shuffle waits for lanes that wait elsewhere: on a GPU this never ends");
-            }
-            if (waiting++ && thread.place != place) throw Fault("threads of a block wait at different barriers");
-            place = thread.place;
-            votes += thread.brought != 0;
-        }
-        if (!waiting) return;
-        if (waiting != count) throw Fault("a barrier is not reached by all threads of the block");
-        block.votes = votes;
-        ++block.phase;
-        for (Thread& thread : block.threads) thread.state = State::kRuns;
+    }
+    check_size_of_shared_memory();
+}
+
+void add_shared(Address address, std::size_t size, const std::string& name) {
+    grid->shared.add(std::make_unique<Region>(address, size, name)).is_shared = true;
+}
+
+void add_shared_memory() {
+    for (const Variable& variable : grid->launch.module->shared) {
+        add_shared(variable.address, variable.size, "shared variable " + variable.name);
+    }
+    if (const std::size_t size = grid->launch.dynamic_shared) {
+        grid->dynamic_memory.resize(size / sizeof(std::max_align_t) + 1);
+        const Address address = reinterpret_cast<Address>(grid->dynamic_memory.data());
+        add_shared(address, size, "shared memory of " + std::to_string(size) + " bytes");
     }
 }
 
 }  // namespace
 
-void run_grid(
-    Size grid, Size size, std::size_t shared, Address static_shared, std::size_t static_size,
-    const std::function<void()>& body) {
-    if (!stacks) {
-        void* memory = mmap(
-            nullptr, kStack * kMostThreads, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        if (memory == MAP_FAILED) throw std::bad_alloc();
-        stacks = static_cast<char*>(memory);
-    }
-    grid_size = grid;
-    block_size = size;
-    kernel = &body;
-    block.threads.resize(size.count());
-    dynamic_memory.resize((shared + 7) / 8);
-    fault.clear();
-    begin_launch();
-    block_number = 0;
-    for (unsigned z = 0; z < grid.z; ++z) {
-        for (unsigned y = 0; y < grid.y; ++y) {
-            for (unsigned x = 0; x < grid.x; ++x, ++block_number) {
-                block_index = {x, y, z};
-                begin_shared(reinterpret_cast<Address>(dynamic_memory.data()), shared, false);
-                begin_shared(static_shared, static_size, true);
-                run_block();
-            }
-        }
+void run_grid(const Launch& launch) {
+    Grid here(launch);
+    grid = &here;
+    struct Ended {
+        ~Ended() { grid = nullptr; }
+    } ended;
+    add_shared_memory();
+    for (std::size_t i = 0; i < here.numbers.size(); ++i) {
+        ++latest_run;
+        run_block();
     }
 }
 
-bool is_running() { return running != nullptr; }
-
-Toucher current_thread() {
-    const unsigned index = static_cast<unsigned>(running - block.threads.data());
-    return {block_number, index, block.phase, running->warp_phase};
+void set_order(unsigned seed) {
+    order = seed;
+    random_numbers.seed(seed);
 }
 
-bool is_on_stack(Address address) {
-    const Address begin = reinterpret_cast<Address>(stacks) + kStack * (running - block.threads.data());
-    return address - begin < kStack;
+void set_patience(double seconds) {
+    patience = std::chrono::duration_cast<Time::duration>(std::chrono::duration<double>(seconds));
 }
 
-void fail(const std::string& what) {
-    fault = what;
-    for (;;) leave();
+bool is_running() { return grid && grid->thread; }
+unsigned current_thread() { return grid->thread->number; }
+Regions& shared_memory() { return grid->shared; }
+const Module& current_module() { return *grid->launch.module; }
+
+Moment current_moment(const void* place) {
+    const Thread& thread = *grid->thread;
+    const Place offset = static_cast<Place>(reinterpret_cast<Address>(place) - current_module().begin);
+    const Access access = {latest_run, thread.number, grid->block->clocks().now(thread.number), offset};
+    return {access, grid->first_run, &grid->block->clocks()};
+}
+
+std::string name_of(const Access& access) {
+    const auto text = [](unsigned number, const Size& size) {
+        if (size.y == 1 && size.z == 1) return std::to_string(number);
+        const Size place = place_of(number, size);
+        const std::string last = size.z == 1 ? "" : ", " + std::to_string(place.z);
+        return "(" + std::to_string(place.x) + ", " + std::to_string(place.y) + last + ")";
+    };
+    const unsigned block = grid->numbers[access.run - grid->first_run];
+    return "thread " + text(access.thread, grid->launch.block) + " of block " + text(block, grid->launch.grid);
+}
+
+void take_turns() {
+    if (--grid->turn) return;
+    if (Time::now() - grid->begin > patience) {
+        fail("the kernel does not end: " + name_of(current_moment(nullptr).access) + " is still at work", nullptr);
+    }
+    grid->thread->fiber.pause();
+}
+
+void fail(const std::string& what, const void* place) {
+    grid->fault = what;
+    grid->fault_place = place;
+    for (;;) grid->thread->fiber.pause();
 }
 
 }  // namespace stand_in
 
-using stand_in::block;
-using stand_in::running;
-using stand_in::State;
-
 // What device.h declares.
+
+using stand_in::grid;
+using stand_in::Line;
+using stand_in::Size;
 
 // Seen by kernels; everything else keeps to itself.
 #pragma GCC visibility push(default)
 
 extern "C" {
 
-void stand_in_thread_index(unsigned* xyz) {
-    xyz[0] = running->x;
-    xyz[1] = running->y;
-    xyz[2] = running->z;
+Size stand_in_thread_index() { return stand_in::place_of(grid->thread->number, grid->launch.block); }
+Size stand_in_block_index() { return stand_in::place_of(stand_in::current_block(), grid->launch.grid); }
+Size stand_in_block_size() { return grid->launch.block; }
+Size stand_in_grid_size() { return grid->launch.grid; }
+unsigned stand_in_lane() { return grid->thread->number % stand_in::kWarp; }
+void* stand_in_dynamic_shared() { return grid->dynamic_memory.data(); }
+
+unsigned stand_in_block_barrier(int vote, const char* file, int line) {
+    stand_in::Thread& thread = *grid->thread;
+    thread.line = Line{file, line};
+    thread.brought = vote != 0;
+    thread.state = stand_in::State::kAtBlockBarrier;
+    thread.fiber.pause();
+    return grid->block->votes();
 }
 
-void stand_in_block_index(unsigned* xyz) { std::memcpy(xyz, &stand_in::block_index, sizeof stand_in::block_index); }
-void stand_in_block_size(unsigned* xyz) { std::memcpy(xyz, &stand_in::block_size, sizeof stand_in::block_size); }
-void stand_in_grid_size(unsigned* xyz) { std::memcpy(xyz, &stand_in::grid_size, sizeof stand_in::grid_size); }
-void* stand_in_dynamic_shared() { return stand_in::dynamic_memory.data(); }
-
-unsigned stand_in_block_barrier(bool vote) {
-    running->state = State::kAtBlockBarrier;
-    running->place = __builtin_return_address(0);
-    running->brought = vote;
-    stand_in::leave();
-    return block.votes;
-}
-
-void stand_in_warp_barrier(unsigned mask, std::uint64_t brought, std::uint64_t* all) {
-    const std::size_t index = running - block.threads.data(), first = index / stand_in::kWarp * stand_in::kWarp;
-    running->state = State::kAtWarpBarrier;
-    running->place = __builtin_return_address(0);
-    running->mask = mask;
-    running->brought = brought;
-    stand_in::leave();
-    for (unsigned lane = 0; all && lane < stand_in::kWarp && first + lane < block.threads.size(); ++lane) {
-        all[lane] = block.threads[first + lane].brought;
+void stand_in_warp_barrier(unsigned mask, std::uint64_t brought, std::uint64_t* received, const char* file, int line) {
+    stand_in::Thread& thread = *grid->thread;
+    thread.line = Line{file, line};
+    if (!(mask >> thread.number % stand_in::kWarp & 1)) {
+        const std::string who = stand_in::name_of(stand_in::current_moment(nullptr).access);
+        stand_in::fail(thread.line.text() + ": " + who + " takes part, whose lane the mask leaves out", nullptr);
     }
-    // Nobody may bring something new before everybody has taken.
-    running->state = State::kAtWarpBarrier;
-    running->place = __builtin_return_address(0);
-    stand_in::leave();
+    thread.mask = mask;
+    thread.brought = brought;
+    thread.received = received;
+    thread.state = stand_in::State::kAtWarpBarrier;
+    thread.fiber.pause();
+}
+
+void stand_in_fail(const char* what, const char* file, int line) {
+    const std::string who = stand_in::name_of(stand_in::current_moment(nullptr).access);
+    stand_in::fail(Line{file, line}.text() + ": " + who + " " + what, nullptr);
 }
 }
 
