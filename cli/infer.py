@@ -47,6 +47,7 @@ __all__ = ["command"]
     show_default=True,
     help="Format of --json.",
 )
+@click.option("--max-frames", type=click.IntRange(1), metavar="N", help="Take so many frames of each source, no more.")
 @click.option("--show", is_flag=True, help="Show the drawn people in a window; Q or Escape ends it.")
 @click.option("--track", is_flag=True, help="Give people ids that last from frame to frame.")
 @click.option("--smooth", is_flag=True, help="Track, and smooth the joints over time.")
@@ -56,7 +57,10 @@ def command(sources: tuple[str, ...], **given: Any) -> int:
     A SOURCE is a picture, a folder, a quoted pattern ('*.jpg'), a video, a camera's number, an rtsp:// or http://
     address, or - for a picture or a stream (MJPEG, y4m) on stdin.
 
-    A source that cannot be read is reported at the end, after the others are done, and decides the exit code.
+    One source is read after the other. As soon as one has no end (a camera, a stream, stdin), all are read at once,
+    in fair turns: cameras and streams give their newest frame, files give every frame.
+
+    A source that cannot be read is reported, and decides the exit code; the others are done.
     """
     from ltsh_deploy.cli.infer_job import InferJob
     from ltsh_deploy.default_model import default_model

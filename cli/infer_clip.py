@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -20,6 +21,8 @@ __all__ = ["Clip"]
 
 # Frames a second of a stream that does not say how many it has.
 _USUAL_RATE = 25.0
+# Frames over which the figures in the window's corner are taken: enough to be read, few enough to be the present.
+_RECENT = 15
 
 
 class Clip:
@@ -36,6 +39,8 @@ class Clip:
         self.tracker = None if tracking is None else Tracker(tracking)
         self.video: VideoSink | None = None
         self.latency = LatencyMeter()
+        self.display_latency = LatencyMeter()
+        self._shown_at: deque[float] = deque(maxlen=_RECENT)
         self.frames = self.people = 0
         self.begin = time.perf_counter()
 
@@ -85,6 +90,22 @@ class Clip:
             self._end_video(error)
             raise
 
+    def shown(self, frame: Frame) -> None:
+        """Note that a frame is in the window now."""
+        self._shown_at.append(time.perf_counter())
+        self.display_latency.add(frame.captured_at, self._shown_at[-1])
+
+    def figures(self) -> str:
+        """How late and how many frames were shown lately, for the window's corner; "" before the second one.
+
+        A file or pipe has no capture that its frames could lag behind.
+        """
+        if len(self._shown_at) < 2:
+            return ""
+        rate = (len(self._shown_at) - 1) / max(self._shown_at[-1] - self._shown_at[0], 1e-9)
+        late = self.display_latency.recent(_RECENT) if isinstance(self.source, LiveSource) else None
+        return f"{rate:.1f} frames/s" if late is None else f"{late:.0f} ms to display, {rate:.1f} frames/s"
+
     def summary(self) -> str:
         """One line: frames, people, frames a second."""
         seconds = time.perf_counter() - self.begin
@@ -98,8 +119,10 @@ class Clip:
         """How far results lag behind a camera or stream, and what was passed over."""
         if not isinstance(self.source, LiveSource):
             return []
-        times = ", ".join(f"{name} {value:.0f} ms" for name, value in self.latency.percentiles().items())
-        return [
-            f"{self.source.name}: capture to result {times}; {self.source.dropped} frames passed over, "
-            f"{self.source.reconnects} reconnects"
-        ]
+        source, lines = self.source, []
+        for end, meter in (("result", self.latency), ("display", self.display_latency)):
+            if meter.count:
+                times = ", ".join(f"{name} {value:.0f} ms" for name, value in meter.percentiles().items())
+                lines.append(f"{source.name}: capture to {end} {times}")
+        lines.append(f"{source.name}: {source.dropped} frames passed over, {source.reconnects} reconnects")
+        return lines

@@ -12,19 +12,21 @@ import click
 
 from ltsh_deploy.cli import console
 from ltsh_deploy.cli.infer_clip import Clip
+from ltsh_deploy.cli.infer_window import Window
 from ltsh_deploy.decode_config import DecodeConfig
-from ltsh_deploy.display import Display
 from ltsh_deploy.drawing import draw_poses
 from ltsh_deploy.errors import ExitCode, LtshError, UsageError
 from ltsh_deploy.estimator import PoseEstimator
 from ltsh_deploy.frames import Frame, Source
-from ltsh_deploy.inference import infer_frames, read_frames
+from ltsh_deploy.images import Image
+from ltsh_deploy.inference import infer_batch, infer_frames, read_frames
 from ltsh_deploy.outputs import DrawTarget, PoseWriter, write_image
 from ltsh_deploy.pose_formats import FramePoses
 from ltsh_deploy.poses import Poses
 from ltsh_deploy.skeletons import COCO17, conversion_matrix, load_skeleton
-from ltsh_deploy.sources import open_sources
+from ltsh_deploy.sources import open_sources, tell_apart
 from ltsh_deploy.tracking import TrackerConfig
+from ltsh_deploy.turns import Turns
 from ltsh_deploy.videos import VideoFile
 
 __all__ = ["InferJob"]
@@ -58,9 +60,12 @@ class InferJob:
         show: bool,
         track: bool,
         smooth: bool,
+        max_frames: int | None,
     ) -> None:
         self.failures: dict[str, _Failure] = {}
         self.sources: list[Source] = []
+        self.endless = False
+        self.max_frames = max_frames
         self._open(names)
         self.tracking = TrackerConfig(smooth=smooth) if track or smooth else None
         if self.tracking and self.sources and all(source.kind == "image" for source in self.sources):
@@ -71,11 +76,11 @@ class InferJob:
         moving = [(source.name, None if source.kind is None else source.kind != "image") for source in self.sources]
         self.target = None if draw is None else DrawTarget(draw, moving, needed)
         self.to_stdout = json_target == "-"
-        live = any(source.kind == "live" for source in self.sources)
+        live = self.endless
         self.writer = None if json_target is None else PoseWriter(json_target, form, live=live, protected=needed)
         self.skeleton = load_skeleton(skeleton) if skeleton else None
         # The window before the network: it fails sooner.
-        self.display = Display("ltsh") if show else None
+        self.window = Window() if show else None
         self.estimator = PoseEstimator.open(
             model,
             device=device,
@@ -105,9 +110,11 @@ class InferJob:
                 raise
             except LtshError as error:
                 self._fail(name, error)
-        live = [source.name for source in self.sources if source.kind == "live"]
-        if live and len(self.sources) > 1:
-            raise UsageError(f"{live[0]} has no end, so nothing else would be read", "Name a camera or stream alone.")
+        tell_apart(self.sources)
+        # What comes on stdin may have no end either.
+        self.endless = any(source.kind in ("live", None) for source in self.sources)
+        for name, failure in self.failures.items():
+            self._warn(name, failure.error)
 
     def _fail(self, name: str, error: LtshError) -> None:
         """Note what is wrong with a source; of a video that fails frame after frame, the first time and the number."""
@@ -115,36 +122,81 @@ class InferJob:
             self.failures[name].count += 1
             return
         self.failures[name] = _Failure(error)
-        if any(source.name == name and source.kind == "live" for source in self.sources):
-            # There is no end at which it would be reported.
-            _log.warning("%s: %s", name, error.message)
+        self._warn(name, error)
+
+    def _warn(self, name: str, error: LtshError) -> None:
+        """Say at once what is wrong, where there may be no end at which it would be reported."""
+        if self.endless:
+            _log.warning("%s", _naming(name, error))
 
     def run(self) -> int:
         """Do it, report every source that could not be used, and return the exit code they deserve."""
         try:
             with ExitStack() as stack:
                 stack.enter_context(self.estimator)
-                if self.display is not None:
-                    stack.enter_context(self.display)
+                if self.window is not None:
+                    stack.enter_context(self.window)
                 if self.writer is not None:
                     stack.enter_context(self.writer)
-                # Pictures are looked at together, whatever files they are; everything that moves by itself.
-                by_kind = groupby(enumerate(self.sources), lambda s: -1 if s[1].kind == "image" else s[0])
-                for number, group in by_kind:
-                    if not self._run_group([source for _, source in group], pictures=number < 0):
-                        break
+                if self.endless and len(self.sources) > 1:
+                    self._run_at_once()
+                else:
+                    self._run_one_by_one()
         finally:
             for name, failure in self.failures.items():
-                message = failure.error.message
-                message = message if name in message else f"{name}: {message}"
+                message = _naming(name, failure.error)
                 again = f" ({failure.count} times)" if failure.count > 1 else ""
                 console.print_error(message + again, failure.error.remedy)
         codes = {failure.error.exit_code for failure in self.failures.values()}
         return codes.pop() if len(codes) == 1 else ExitCode.BAD_INPUT if codes else ExitCode.OK
 
+    def _run_one_by_one(self) -> None:
+        """Take one source after the other; pictures are looked at together, whatever files they are."""
+        by_kind = groupby(enumerate(self.sources), lambda s: -1 if s[1].kind == "image" else s[0])
+        for number, group in by_kind:
+            if not self._run_group([source for _, source in group], pictures=number < 0):
+                break
+
+    def _run_at_once(self) -> None:
+        """Take all sources in turns: one that has no end would keep all others waiting."""
+        clips: dict[Source, Clip] = {}
+        ends: dict[Source, ExitStack] = {}
+        with ExitStack() as stack:
+            turns = stack.enter_context(Turns(self.sources, self.max_frames))
+            if self.window is not None:
+                self.window.divide(turns.at_once)
+            advance = stack.enter_context(console.progress(f"{len(self.sources)} sources"))
+            while together := turns.take(self.batch):
+                owners: dict[Frame, Source] = {}
+                for source, frame, error in together:
+                    if frame is not None:
+                        owners[frame] = source
+                        if frame.kind != "image" and source not in clips:
+                            ends[source] = stack.enter_context(ExitStack())
+                            clips[source] = self._begin(source, ends[source])
+                        continue
+                    if error is not None:
+                        self._fail(source.name, error)
+                    if self.window is not None:
+                        self.window.leave(source)
+                    if clips.pop(source, None) is not None:
+                        ends.pop(source).close()
+                for frame, poses in infer_batch(self.estimator, list(owners), self._fail):
+                    if not self._finish(frame, poses, clips.get(owners[frame])):
+                        return
+                    advance(1)
+
+    def _begin(self, source: Source, stack: ExitStack) -> Clip:
+        """What is kept about a source that moves; the stack's end is its end."""
+        clip = Clip(source, self.tracking)
+        stack.callback(self._sum_up, clip)
+        if self.target is not None:
+            stack.enter_context(clip.drawing(self.target, self._fail))
+        return clip
+
     def _run_group(self, sources: list[Source], pictures: bool) -> bool:
         """Take pictures, or one video or stream, from reading to results; False when the user has seen enough."""
-        frames = read_frames(sources, self._fail)
+        frames = read_frames(sources, self._fail, self.max_frames)
         # Only the first frame tells how many a video has, how fast they come, and what it is that came on stdin.
         first = next(frames, None)
         if first is None:
@@ -152,12 +204,7 @@ class InferJob:
         # Of a camera or a pipe, each frame's result is wanted before the next frame is there.
         batch = self.batch if pictures or isinstance(sources[0], VideoFile) else 1
         with ExitStack() as stack:
-            clip = None
-            if first.kind != "image":
-                clip = Clip(sources[0], self.tracking)
-                stack.callback(self._sum_up, clip)
-                if self.target is not None:
-                    stack.enter_context(clip.drawing(self.target, self._fail))
+            clip = None if first.kind == "image" else self._begin(sources[0], stack)
             title, total = ("pictures", len(sources)) if pictures else (sources[0].name, sources[0].frames)
             advance = stack.enter_context(console.progress(title, total))
             for frame, poses in infer_frames(self.estimator, chain([first], frames), batch, self._fail):
@@ -183,9 +230,19 @@ class InferJob:
             self.writer.write(FramePoses(poses, frame.source, width, height, number, time_s))
         if clip is None:
             self._say(f"{frame.source}: {_people(len(poses))}")
-        if self.target is None and self.display is None:
+        if self.target is None and self.window is None:
             return True
         drawn = draw_poses(frame.image, poses)
+        if clip is None:
+            # A picture stays in the window until a key is pressed, so its file comes first.
+            self._keep(frame, drawn, None)
+        going_on = self.window is None or self.window.show(frame, drawn, clip)
+        if clip is not None:
+            self._keep(frame, drawn, clip)
+        return going_on
+
+    def _keep(self, frame: Frame, drawn: Image, clip: Clip | None) -> None:
+        """Put a drawn frame into the picture or video that it belongs to, where drawings are wanted."""
         try:
             if clip is not None:
                 clip.draw(frame, drawn)
@@ -194,7 +251,6 @@ class InferJob:
         except LtshError as error:
             # A drawing that cannot be made is no reason to lose the poses, or the other sources.
             self._fail(frame.source, error)
-        return self.display is None or self.display.show(drawn, wait=clip is None)
 
     def _sum_up(self, clip: Clip) -> None:
         self._say(clip.summary())
@@ -215,6 +271,11 @@ class _Failure:
 
     error: LtshError
     count: int = 1
+
+
+def _naming(name: str, error: LtshError) -> str:
+    """What is wrong, with the name of what it is wrong with."""
+    return error.message if name in error.message else f"{name}: {error.message}"
 
 
 def _people(count: int) -> str:

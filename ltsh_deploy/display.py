@@ -15,6 +15,8 @@ from ltsh_deploy.parts import reinstall_line
 __all__ = ["Display", "has_display"]
 
 _ESCAPE = 27
+# How large a window opens at most; it can be made larger.
+_WIDEST, _HIGHEST = 1280, 720
 
 
 def has_display() -> bool:
@@ -40,16 +42,24 @@ class Display:
                 "Leave out --show and draw into a file: --draw FILE",
             )
         try:
-            cv2.namedWindow(title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
+            cv2.namedWindow(title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
         except cv2.error:
             raise MissingPartError(
                 "--show: the installed OpenCV is built without windows",
                 f"Put the one with windows in its place: {reinstall_line({'opencv-python': ''})}",
             ) from None
         self._title = title
+        self._sized = False
 
     def show(self, image: Image, wait: bool) -> bool:
         """Show a picture [H, W, 3] RGB; with ``wait``, until a key is pressed. False when the user wants to stop."""
+        if not self._sized:
+            # A window that can be resized opens in some size of its own, whatever is shown in it.
+            factor = min(1.0, _WIDEST / image.shape[1], _HIGHEST / image.shape[0])
+            cv2.resizeWindow(
+                self._title, max(1, round(image.shape[1] * factor)), max(1, round(image.shape[0] * factor))
+            )
+            self._sized = True
         cv2.imshow(self._title, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
         while True:
             key = cv2.waitKey(100 if wait else 1)

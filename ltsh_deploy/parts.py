@@ -35,7 +35,7 @@ def import_part(module: str, what: str, *extras: str) -> ModuleType:
     Args:
         module: its name.
         what: what needs it, to begin the message with.
-        extras: those that bring it; any one of them will do.
+        extras: those that bring it; any one of them will do. Without any, it is installed by its own name.
 
     Raises:
         MissingPartError: when it is not installed, or installed and broken.
@@ -44,7 +44,7 @@ def import_part(module: str, what: str, *extras: str) -> ModuleType:
         found = importlib.import_module(module)
     except ModuleNotFoundError as error:
         if error.name == module:
-            lines = " or ".join(map(install_line, extras))
+            lines = " or ".join(map(install_line, extras)) or f"{_pip()} install {module}"
             raise MissingPartError(f"{what} needs {module}, which is not installed", lines) from None
         raise MissingPartError(f"{what} needs {module}, which cannot be imported: {error}", _DOCTOR) from None
     # A broken package may raise anything: torch an OSError for a library, others RuntimeError or AttributeError.

@@ -52,7 +52,7 @@ class StandardInput(Source):
         if self._used:
             raise UsageError("standard input can be read only once")
         self._used = True
-        file = self._file or (sys.stdin.buffer if sys.stdin is not None else None)
+        file = self._file or _process_stdin()
         if file is None or file.isatty():
             raise SourceError("stdin: nothing is piped in", "pipe a picture or a stream in: cat FILE | ltsh infer -")
         pipe = _Pipe(file)
@@ -129,6 +129,17 @@ class StandardInput(Source):
             index += 1
         if index == 0:
             raise SourceError("stdin: the y4m stream holds no frame", "check the program that writes into the pipe")
+
+
+def _process_stdin() -> BinaryIO | None:
+    """Standard input without Python's buffer.
+
+    A thread that waits in the buffer's read holds its lock, and an interpreter that ends meanwhile aborts.
+    """
+    if sys.stdin is None:
+        return None
+    unbuffered: BinaryIO = getattr(sys.stdin.buffer, "raw", sys.stdin.buffer)
+    return unbuffered
 
 
 class _Pipe:

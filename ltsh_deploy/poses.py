@@ -1,10 +1,12 @@
 """Poses: the people of one image.
 
-Their written forms (JSON lines, OpenPose, COCO results, CSV) are in :mod:`ltsh_deploy.pose_formats`.
+Their written forms (JSON lines, OpenPose, COCO results, CSV) are in :mod:`ltsh_deploy.pose_formats`; the adapters here
+are for programs that have the poses in hand.
 """
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ltsh_deploy.fields import FloatArray
+from ltsh_deploy.parts import import_part
 from ltsh_deploy.skeletons import Skeleton, conversion_matrix
 
 __all__ = ["Poses"]
@@ -91,4 +94,58 @@ class Poses:
             skeleton=target,
             xy=np.where(complete[:, :, None], xy, np.nan),
             joint_scores=np.where(complete, lowest, 0.0),
+        )
+
+    def to_openpose(self) -> dict[str, Any]:
+        """OpenPose's output for one image: see :func:`ltsh_deploy.pose_formats.to_openpose`.
+
+        Raises:
+            InputError: when a score is NaN or infinite.
+        """
+        from ltsh_deploy.pose_formats import FramePoses, to_openpose
+
+        return to_openpose(FramePoses(self, "", 0, 0))
+
+    def to_coco(self, image_id: int | str) -> list[dict[str, Any]]:
+        """COCO keypoint results of this image: see :func:`ltsh_deploy.pose_formats.to_coco`.
+
+        Args:
+            image_id: the image's own in its COCO annotations.
+
+        Raises:
+            SkeletonError: when the skeleton has none of COCO's joints.
+            InputError: when a score is NaN or infinite.
+        """
+        from ltsh_deploy.pose_formats import FramePoses, to_coco
+
+        return [{**result, "image_id": image_id} for result in to_coco(FramePoses(self, "", 0, 0))]
+
+    def to_supervision(self) -> Any:
+        """The same people as ``supervision.KeyPoints``, for its annotators and whatever else takes them.
+
+        ``xy`` is [P, J, 2] float32 pixels, the joints in this skeleton's order, and (0, 0), which supervision takes for
+        absent, where a joint is. ``keypoint_confidence`` and ``detection_confidence`` are the joints' and the people's
+        scores, ``visible`` says which joints are there, and ``class_id`` is 0 throughout. ``data["tracker_id"]`` holds
+        the ids of people who were tracked. Releases before 0.29 know the joints' scores as ``confidence``, and have
+        no place for the people's, nor for ``visible``.
+
+        Raises:
+            MissingPartError: when supervision is not installed.
+        """
+        key_points = import_part("supervision", "Poses.to_supervision()").KeyPoints
+        present = self.present
+        scores = self.joint_scores.astype(np.float32)
+        fields = {
+            "keypoint_confidence": scores,
+            "detection_confidence": self.scores.astype(np.float32),
+            "visible": present,
+        }
+        known = inspect.signature(key_points).parameters
+        if "keypoint_confidence" not in known:
+            fields["confidence"] = scores
+        return key_points(
+            xy=np.where(present[:, :, None], self.xy, 0.0).astype(np.float32),
+            class_id=np.zeros(len(self), np.int64),
+            data={} if self.ids is None else {"tracker_id": self.ids.copy()},
+            **{name: value for name, value in fields.items() if name in known},
         )

@@ -31,6 +31,7 @@ __all__ = [
     "Kind",
     "Source",
     "open_sources",
+    "tell_apart",
 ]
 
 logger = logging.getLogger("ltsh_deploy")
@@ -140,6 +141,21 @@ def open_sources(
         else:
             sources.extend(_from_files(name))
     return sources
+
+
+def tell_apart(sources: Iterable[Source]) -> None:
+    """Give live sources of one name different ones: the second of two becomes ``rtsp://camera/live#2``, and so on.
+
+    Addresses lose their passwords and queries in names, and may differ in nothing else.
+    """
+    taken: set[str] = set()
+    for source in sources:
+        if source.kind == "live":
+            name, number = source.name, 1
+            while source.name in taken:
+                number += 1
+                source.name = f"{name}#{number}"
+            taken.add(source.name)
 
 
 def _from_address(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -39,7 +40,11 @@ def open_device(target: int | str) -> CaptureDevice:
 
 
 class LiveSource(Source):
-    """A camera (``target`` is its index) or a network stream (its address): the newest frame, again and again."""
+    """A camera (``target`` is its index) or a network stream (its address): the newest frame, again and again.
+
+    Attributes:
+        replaced: frames that were given, and then replaced by newer ones before they were used.
+    """
 
     def __init__(
         self,
@@ -55,6 +60,7 @@ class LiveSource(Source):
         if isinstance(target, int):
             self._reconnect = replace(self._reconnect, first_tries=1)
         self._reader: NewestFrame | None = None
+        self.replaced = 0
 
     def __iter__(self) -> Iterator[Frame]:
         with NewestFrame(lambda: self._open(self._target), self.name, self._absent(), self._reconnect) as reader:
@@ -72,7 +78,7 @@ class LiveSource(Source):
     @property
     def dropped(self) -> int:
         """Frames that came while an earlier one was still being worked on."""
-        return self._reader.dropped if self._reader else 0
+        return self.replaced + (self._reader.dropped if self._reader else 0)
 
     @property
     def reconnects(self) -> int:
@@ -120,6 +126,11 @@ class LatencyMeter:
         """Record a result for the frame captured at this :func:`time.perf_counter`, done at that one, or now."""
         self._milliseconds.append(1000 * ((time.perf_counter() if done_at is None else done_at) - captured_at))
         self.count += 1
+
+    def recent(self, results: int = 15) -> float | None:
+        """Milliseconds: the median of the last so many results; None before the first."""
+        last = list(itertools.islice(reversed(self._milliseconds), results))
+        return float(np.median(last)) if last else None
 
     def percentiles(self) -> dict[str, float]:
         """Milliseconds: {"p50": ..., "p95": ..., "p99": ...}; empty before the first result."""

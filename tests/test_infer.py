@@ -141,7 +141,9 @@ def _orientation(value: int) -> PilImage.Exif:
         (["good.png", "--draw", "good.png"], 2, "would replace"),
         (["good.png", "--draw", "film.mp4"], 2, "is a picture"),
         (["good.png", "--json", "no/such/folder.jsonl/"], 2, "folder"),
-        (["0", "good.png"], 2, "has no end"),
+        (["good.png", "--max-frames", "0"], 2, "max-frames"),
+        # The picture is done all the same.
+        (["0", "good.png"], 4, "no camera"),
         (["-", "-"], 2, "only once"),
         (["*.nothing"], 3, "nothing"),
         ([""], 2, "no source"),
