@@ -48,7 +48,7 @@ $(VENV)/.installed-demo: $(VENV)/.created setup.cfg setup.py pyproject.toml | mo
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.created setup.cfg setup.py pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet --editable '.[cpu,train,synth,export,tensorrt-rtx,dev]' --constraint constraints.txt
+	$(BIN)/python -m pip install --quiet --editable '.[cpu,train,synth,export,serve,tensorrt-rtx,dev]' --constraint constraints.txt
 	@touch $@ $(VENV)/.installed-demo
 
 # The install builds the decoder too; this builds it again when its sources change.

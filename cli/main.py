@@ -22,6 +22,7 @@ __all__ = ["COMMANDS", "cli", "main"]
 #: Every subcommand: its module, whose ``command`` it is, and its line in ``ltsh --help``.
 COMMANDS = {
     "infer": ("ltsh_deploy.cli.infer", "Find people's poses in pictures, videos and cameras."),
+    "serve": ("ltsh_deploy.cli.serve", "Serve a page for the camera, and poses over HTTP and WebSocket."),
     "export": ("ltsh_deploy.cli.export", "Turn a MODEL into a file to deploy."),
     "train": ("ltsh_deploy.cli.train", "Train a network as CONFIG (a YAML file) says."),
     "evaluate": ("ltsh_deploy.cli.evaluate", "Measure a model, or stored predictions, on a data set."),

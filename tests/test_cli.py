@@ -125,7 +125,10 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["infr"], "Did you mean 'infer'?"),
         (["setup.cfg"], "ltsh infer setup.cfg"),
-        (["nonsense"], "Commands are: infer, export, train, evaluate, benchmark, data, synthesize, kernels, doctor"),
+        (
+            ["nonsense"],
+            "Commands are: infer, serve, export, train, evaluate, benchmark, data, synthesize, kernels, doctor",
+        ),
         (["--verison"], "--version"),
         (["doctor", "--jsn"], "--json"),
         (["doctor", "superfluous"], "superfluous"),

@@ -25,7 +25,10 @@ ROOMS = {"ltsh_deploy": "ltsh_deploy"} | {
     room: f"ltsh_deploy/{room}" for room in ("train", "export", "cuda_kernels", "cli")
 }
 #: Without these, modules that are built on them cannot be imported; everything else must be.
-OPTIONAL = {"numba", "onnx", "onnxruntime", "onnxscript", "pycuda", "safetensors", "tensorrt", "tensorrt_rtx", "torch"}
+OPTIONAL = {
+    *("fastapi", "h11", "numba", "onnx", "onnxruntime", "onnxscript", "prometheus_client", "pycuda"),
+    *("python_multipart", "safetensors", "starlette", "tensorrt", "tensorrt_rtx", "torch", "uvicorn"),
+}
 JUNK = shutil.ignore_patterns("__pycache__", "*.egg-info", "*.so", ".*")
 BUILT_BY = ("setup.cfg", "setup.py", "pyproject.toml", "README.md", "LICENSE")
 
