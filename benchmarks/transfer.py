@@ -20,7 +20,8 @@ from ltsh_deploy.datasets import Sample, open_dataset
 from ltsh_deploy.network_base import ImageNetwork
 from ltsh_deploy.train.config import RunConfig
 from ltsh_deploy.train.config_file import parse_config
-from ltsh_deploy.train.loop import LAST, STATE, Run
+from ltsh_deploy.train.folder import LAST, STATE
+from ltsh_deploy.train.loop import Run
 from ltsh_deploy.train.start import prepare
 from ltsh_deploy.train.synth_run import make_pictures
 from ltsh_deploy.train.synth_scenes import PurelySynthetic

@@ -34,12 +34,12 @@ from ltsh_deploy.cli.requirements import (
 )
 from ltsh_deploy.errors import ExitCode
 from ltsh_deploy.machine import processor_name
+from ltsh_deploy.nvidia_driver import GET_DRIVER
 from ltsh_deploy.parts import DISTRIBUTION, build_line, install_line, is_installed, replace_line
 
 __all__ = ["command", "examine", "notices"]
 
 _TIMEOUT_S = 60.0
-_GET_DRIVER = "Install the NVIDIA driver; no pip package brings it. nvidia-smi shows whether it works."
 _GET_LIBRARIES = "Install OpenGL and X11; on Debian and Ubuntu: apt-get install libgl1 libglib2.0-0 libxcb1 libx11-6"
 
 
@@ -130,7 +130,7 @@ def _with_better_repair(name: str, extra: Extra, packages: Mapping[str, Package]
     if name in ("cpu", "gpu") and len(rivals) > 1:
         return replace(extra, repair=replace_line(rivals, name))
     if name in ("gpu", "cuda") and extra.status == "broken" and not driver:
-        return replace(extra, repair=_GET_DRIVER)
+        return replace(extra, repair=GET_DRIVER)
     if name == "gpu" and "onnxruntime" in packages:
         return replace(extra, repair=replace_line(["onnxruntime"], name))
     opencvs = [name for name in RIVALS["cv2"] if name in packages]

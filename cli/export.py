@@ -65,8 +65,9 @@ __all__ = ["command"]
 def command(source: Path, **given: Any) -> None:
     """Turn a MODEL into a file to deploy.
 
-    MODEL is a checkpoint (.safetensors), or an ONNX file that this program wrote. The file is written only if its maps,
-    and the poses read from them, are those of MODEL on every picture, as nearly as its precision allows.
+    MODEL is a checkpoint (.safetensors), or an ONNX file that this program wrote; for engines and Triton, any ONNX file
+    that is described. The file is written only if its maps, and the poses read from them, are those of MODEL on every
+    picture, as nearly as its precision allows.
     """
     from ltsh_deploy.cli.export_job import ExportJob
 

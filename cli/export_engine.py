@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ltsh_deploy.cli import console
+from ltsh_deploy.cli.export_report import accuracy_lines
 from ltsh_deploy.errors import DeviceError, UsageError
 from ltsh_deploy.export.kinds import COMPATIBILITIES
 from ltsh_deploy.nvidia_driver import find_gpu
@@ -222,8 +223,8 @@ def _as_text(report: EngineReport, accuracy: Accuracy | None, verification: Veri
         f"{agreement.people} people are found again; heat maps differ by at most {report.parity.heatmaps:.1e} "
         f"and PAFs by {report.parity.pafs:.1e} of their largest value."
     )
-    if accuracy is not None and accuracy.metric is not None:
-        lines.append(f"{accuracy.metric} on {accuracy.data}: {accuracy.after:.2f}, and {accuracy.before:.2f} before.")
+    if accuracy is not None:
+        lines += ["", *accuracy_lines(accuracy)]
     return "\n".join(lines)
 
 

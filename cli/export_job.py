@@ -63,6 +63,11 @@ class ExportJob:
         if verify_set and verify is None:
             raise UsageError("--verify-set is for the data of --verify, and none are named", "Add --verify KIND:PATH.")
         refuse_overwriting(output, [source])
+        if source.suffix.lower() == ".engine" and kind != "triton":
+            raise UsageError(
+                f"{source}: is an engine, of which nothing else can be made",
+                "Name the checkpoint or the ONNX file that it was built from.",
+            )
         if calibrate == "":
             raise UsageError("--calibrate names no folder", "Name a folder with pictures.")
         self.precision = precision
@@ -70,6 +75,8 @@ class ExportJob:
         self.quantisation = None if calibrate is None else Quantisation(Path(calibrate), self.style)
         if style is not None and calibrate is None:
             raise UsageError("--quantise-for is for calibrating, and nothing is calibrated", "Add --calibrate DIR.")
+        if kind == "engine" and self.style != "tensorrt":
+            raise UsageError(f"--quantise-for {style}: TensorRT does not take such integers", "Leave it out.")
         self.verification: VerificationData | None = None if verify is None else open_verification(verify, verify_set)
         self.images, self.size, self.opset = images, size, opset
         wanted, served = take_engine_options(others, kind), take_triton_options(others, kind)
@@ -113,9 +120,9 @@ class ExportJob:
     def _is_ready(self) -> bool:
         """Whether the source is an ONNX file of the precision that is asked for; Triton serves engines as well."""
         suffix = self.source.suffix.lower()
+        wishes = (self.precision, self.size, self.opset, self.quantisation)
         if self.kind == "triton" and suffix in (".engine", ".onnx"):
-            wishes = (self.precision, self.size, self.opset, self.quantisation, self.verification)
-            if all(wish is None for wish in wishes):
+            if all(wish is None for wish in (*wishes, self.verification)):
                 return True
             if suffix == ".engine":
                 raise UsageError(
@@ -124,6 +131,9 @@ class ExportJob:
                 )
         if suffix != ".onnx":
             return False
+        if self.kind == "engine" and all(wish is None for wish in wishes):
+            # Whoever wrote it: an engine computes in what the file does.
+            return True
         import_part("onnx", "Exporting", "export")
         from ltsh_deploy.export.graphs import read_own_model, read_precision
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ltsh_deploy.export.parity import Parity
     from ltsh_deploy.export.precision import OnnxExport
 
-__all__ = ["as_dict", "as_text"]
+__all__ = ["accuracy_lines", "as_dict", "as_text"]
 
 
 def as_dict(report: OnnxExport, own: bool) -> dict[str, Any]:
@@ -62,7 +62,7 @@ def as_text(report: OnnxExport, source: Path, own: bool) -> str:
     if report.likeness is not None:
         lines += ["", *_likeness(report.likeness, report.precision, drawn)]
     if report.accuracy is not None:
-        lines += ["", *_accuracy(report.accuracy)]
+        lines += ["", *accuracy_lines(report.accuracy)]
     return "\n".join(lines)
 
 
@@ -92,7 +92,8 @@ def _likeness(likeness: Likeness, precision: str, drawn: str) -> list[str]:
     ]
 
 
-def _accuracy(accuracy: Accuracy) -> list[str]:
+def accuracy_lines(accuracy: Accuracy) -> list[str]:
+    """What came of ``--verify``, for people."""
     lines = [f"Accuracy on {accuracy.data} ({_pictures(accuracy.agreement.pictures)})"]
     if accuracy.metric is not None:
         lines.append(

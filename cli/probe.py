@@ -16,8 +16,8 @@ __all__ = ["COMPILED_DECODER", "IDENTITY_MODEL", "MARK", "NVIDIA_DRIVER", "PROBE
 
 #: Begins the line on stdout that carries the answer; packages may print lines of their own.
 MARK = "ltsh-probe:"
-#: Asked for instead of a module, the driver's own list of devices is the answer.
-NVIDIA_DRIVER = "nvidia driver"
+#: The module that asks the NVIDIA driver; a broken driver may end the process too.
+NVIDIA_DRIVER = "ltsh_deploy.nvidia_driver"
 
 #: The module that loads the compiled decoder.
 COMPILED_DECODER = "ltsh_deploy.cuda_kernels.cpu_library"
@@ -69,44 +69,28 @@ def _compiled_decoder(module: Any) -> dict[str, Any]:
     return {"library": str(module.load_library().path)}
 
 
-def _cuda_driver() -> dict[str, Any]:
-    """The NVIDIA driver's own list of devices; raises OSError where there is no driver."""
-    import ctypes
-
-    library = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
-
-    def ask(function: str, *arguments: Any) -> None:
-        code = getattr(library, function)(*arguments)
-        if code:
-            raise OSError(f"the NVIDIA driver answers {function} with error {code}")
-
-    def attribute(number: int, device: Any) -> int:
-        ask("cuDeviceGetAttribute", ctypes.byref(integer), number, device)
-        return integer.value
-
-    ask("cuInit", 0)
-    integer, name, memory = ctypes.c_int(), ctypes.create_string_buffer(256), ctypes.c_size_t()
-    ask("cuDriverGetVersion", ctypes.byref(integer))
-    cuda = f"{integer.value // 1000}.{integer.value % 1000 // 10}"
-    ask("cuDeviceGetCount", ctypes.byref(integer))
-    devices = []
-    for index in range(integer.value):
-        device = ctypes.c_int()
-        ask("cuDeviceGet", ctypes.byref(device), index)
-        ask("cuDeviceGetName", name, len(name), device)
-        ask("cuDeviceTotalMem_v2", ctypes.byref(memory), device)
-        # 75 and 76 are the driver's numbers for the major and minor compute capability.
-        capability = f"{attribute(75, device)}.{attribute(76, device)}"
-        devices.append(
-            {"name": name.value.decode(), "compute_capability": capability, "memory_mib": memory.value >> 20}
-        )
-    return {"driver_cuda": cuda, "devices": devices}
+def _nvidia_driver(module: Any) -> dict[str, Any]:
+    """The driver's own list of devices, or why there is none."""
+    try:
+        driver = module.read_driver()
+    except module.DeviceError as error:
+        return {"problem": error.message}
+    devices = [
+        {
+            "name": gpu.name,
+            "compute_capability": "{}.{}".format(*gpu.compute_capability),
+            "memory_mib": gpu.memory_mib,
+        }
+        for gpu in driver.gpus
+    ]
+    return {"driver_cuda": driver.cuda, "devices": devices}
 
 
 #: What is asked of a package beyond that it can be imported.
 PROBES: Mapping[str, Callable[[Any], dict[str, Any]]] = {
     "cv2": _opencv,
     COMPILED_DECODER: _compiled_decoder,
+    NVIDIA_DRIVER: _nvidia_driver,
     "torch": _torch,
     "onnxruntime": _onnxruntime,
 }
@@ -116,11 +100,8 @@ def _main() -> None:
     name, sys.path[:] = sys.argv[1], json.loads(sys.argv[2])
     answer: dict[str, Any] = {"problem": None}
     try:
-        if name == NVIDIA_DRIVER:
-            answer.update(_cuda_driver())
-        else:
-            module = importlib.import_module(name)
-            answer.update(PROBES[name](module) if name in PROBES else {})
+        module = importlib.import_module(name)
+        answer.update(PROBES[name](module) if name in PROBES else {})
     # Whatever a package raises while it is imported is the answer.
     except BaseException as error:
         answer["problem"] = str(error) or type(error).__name__

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import platform
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -45,11 +46,13 @@ class Requirement:
         name: the distribution, in lower case.
         minimum: its lower bound, or "".
         extra: whose requirement it is; "" for the core.
+        processor: the only one that it is there for, as :func:`platform.machine` has it; "" for all.
     """
 
     name: str
     minimum: str
     extra: str
+    processor: str = ""
 
     @property
     def module(self) -> str | None:
@@ -84,7 +87,7 @@ class Extra:
         status: ``works``, ``missing`` (something is not installed, or too old) or ``broken`` (something installed does
             not work).
         reasons: why it does not work.
-        repair: the line that mends it; "" when it works.
+        repair: the line that mends it; "" when it works, or nothing does.
     """
 
     status: str
@@ -117,7 +120,10 @@ def _parse(line: str) -> Requirement | None:
     extra = re.search(r"""extra\s*==\s*['"]([\w-]+)['"]""", marker)
     if name is None:
         return None
-    return Requirement(name[0].lower(), minimum[1] if minimum else "", extra[1] if extra else "")
+    processor = re.search(r"""platform_machine\s*==\s*['"](\w+)['"]""", marker)
+    return Requirement(
+        name[0].lower(), minimum[1] if minimum else "", extra[1] if extra else "", processor[1] if processor else ""
+    )
 
 
 def check_extra(name: str, requirements: Iterable[Requirement], packages: Mapping[str, Package]) -> Extra:
@@ -131,7 +137,8 @@ def check_extra(name: str, requirements: Iterable[Requirement], packages: Mappin
     absent: list[str] = []
     old: list[str] = []
     broken: dict[str, str] = {}
-    for requirement in (r for r in requirements if r.extra == name):
+    wanted = [r for r in requirements if r.extra == name]
+    for requirement in wanted:
         candidates = () if requirement.name in _EXACT else RIVALS.get(requirement.module or "", ())
         found = next((n for n in (requirement.name, *candidates) if n in packages), None)
         if found is None:
@@ -142,6 +149,10 @@ def check_extra(name: str, requirements: Iterable[Requirement], packages: Mappin
             problem = packages[found].problem or (packages[found].shortfall if requirement.name in _EXACT else None)
             if problem:
                 broken[found] = f"{found} {packages[found].version}: {problem}"
+    elsewhere = [r for r in wanted if r.name in absent and r.processor not in ("", platform.machine())]
+    if elsewhere:
+        reasons = (f"{r.name} is there for {r.processor} alone, and this is {platform.machine()}" for r in elsewhere)
+        return Extra("missing", tuple(reasons))
     missing = [*([f"not installed: {', '.join(absent)}"] if absent else []), *old]
     if missing:
         return Extra("missing", (*missing, *broken.values()), install_line(*([name] if name else [])))

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
-import os
 import re
+import secrets
 import shutil
 import subprocess
 import tempfile
@@ -40,6 +40,7 @@ _FOLDER = Path(__file__).parent
 _HEADERS = ("cuda_results.h", "half.h", "host_device.h", "limbs.h", "peaks.h")
 #: Products and sums are rounded one by one, as on every other processor.
 _OPTIONS = ("-std=c++17", "-fmad=false")
+_DIGEST_BYTES = 32
 
 
 class CompileError(Exception):
@@ -169,10 +170,10 @@ def cubin(kernel: str, architecture: str, compiler: Compiler | None = None, fold
     """
     compiler = compiler or find_compiler()
     path = _path(kernel, architecture, compiler, folder)
-    try:
-        return path.read_bytes()
-    except OSError:
-        made = compiler.compile(kernel, architecture)
+    kept = _read_kept(path)
+    if kept is not None:
+        return kept
+    made = compiler.compile(kernel, architecture)
     with suppress(OSError):
         _keep(path, made)
     return made
@@ -186,21 +187,34 @@ def cubin_path(kernel: str, architecture: str, compiler: Compiler, folder: Path 
         OSError: when the folder cannot be written to.
     """
     path = _path(kernel, architecture, compiler, folder)
-    if not path.is_file():
+    if _read_kept(path) is None:
         _keep(path, compiler.compile(kernel, architecture))
     return path
 
 
-def _keep(path: Path, program: bytes) -> None:
-    """Write a file that is whole or not there; whoever writes it at the same time writes the same."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=".part")
+def _read_kept(path: Path) -> bytes | None:
+    """A program that was kept; None where there is none, or the disk has lost a part of it."""
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(program)
-        Path(name).replace(path)
+        content = path.read_bytes()
     except OSError:
-        Path(name).unlink(missing_ok=True)
+        return None
+    program, digest = content[:-_DIGEST_BYTES], content[-_DIGEST_BYTES:]
+    return program if hashlib.sha256(program).digest() == digest else None
+
+
+def _keep(path: Path, program: bytes) -> None:
+    """Write a file that is whole or not there; whoever writes it at the same time writes the same.
+
+    The program's digest follows it, for :func:`_read_kept`.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # With the rights that files have here: who builds an image and who runs it may be two users.
+    part = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.part")
+    try:
+        part.write_bytes(program + hashlib.sha256(program).digest())
+        part.replace(path)
+    except OSError:
+        part.unlink(missing_ok=True)
         raise
 
 

@@ -104,8 +104,14 @@ class Accuracy:
 
         Raises:
             ExportError: saying what was lost, and where.
+            InputError: when the model is sure of nobody in the data, of whom none could be lost.
         """
         nothing = "Nothing was written. "
+        if not self.agreement.people:
+            raise InputError(
+                f"{self.data}: the model is sure of nobody in these pictures, so nothing is verified on them",
+                f"{nothing}Give --verify pictures with people whom the model finds.",
+            )
         if self.metric is not None and not self.loss <= self.limit.points:
             raise ExportError(
                 f"the exported model loses {self.loss:.2f} points of {self.metric} on {self.data} ({self.after:.2f} "
@@ -149,6 +155,8 @@ def open_verification(name: str, settings: Mapping[str, str]) -> VerificationDat
         if not path:
             raise UsageError(f"{name}: names no file or folder", f"Write {kind}:PATH.")
         return VerificationData(name, labelled=open_evaluation_set(kind, path, **settings))
+    if kind.replace("-", "").isalpha() and colon and "://" not in name and not Path(name).exists():
+        raise UsageError(f"{name}: there is no such file, and {kind!r} is no kind of labelled data", _LABELLED)
     if settings:
         raise UsageError(f"{name}: pictures have no options", _LABELLED)
     pictures = tuple(source for source in open_sources([name]) if source.kind == "image")

@@ -12,6 +12,8 @@ from ltsh_deploy.tensorrt_library import Messages, plain_words
 __all__ = ["build_error", "parser_error"]
 
 _NOTHING = "Nothing was written."
+# The nodes about 8-bit integers, as problems name their kind.
+_QUANTISING = re.compile(r"\((Q|Deq)uantizeLinear\)", re.IGNORECASE)
 #: What a builder's error holds, what that means, and what to do. The first that fits is told.
 _MEANINGS = (
     (
@@ -42,9 +44,15 @@ def parser_error(path: Path, parser: Any, model: bytes) -> LtshError:
     """
     problems = [_parser_problem(parser.get_error(index), model) for index in range(parser.num_errors)]
     more = f"; and {len(problems) - 1} more" if len(problems) > 1 else ""
+    remedy = "Export with another --precision or --opset, or take another version of TensorRT."
+    if problems and _QUANTISING.search(problems[0]):
+        remedy = (
+            "TensorRT takes signed 8-bit integers whose zero is 0. Build the engine from the checkpoint or the ONNX "
+            "file of fp32, with --precision int8 --calibrate DIR; or export that with --quantise-for tensorrt first."
+        )
     return ExportError(
         f"{path}: TensorRT cannot read {problems[0] if problems else 'it, and does not say why'}{more}",
-        f"{_NOTHING} Export with another --precision or --opset, or take another version of TensorRT.",
+        f"{_NOTHING} {remedy}",
     )
 
 

@@ -111,7 +111,9 @@ def read_model(path: Path) -> Model:
 
     try:
         return onnx.load(str(path))
-    except (OSError, DecodeError, ValueError, onnx.checker.ValidationError) as error:
+    except OSError as error:
+        raise ModelFileError(f"{path}: the model file cannot be read ({error.strerror or error})") from None
+    except (DecodeError, ValueError, onnx.checker.ValidationError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ModelFileError(f"{path}: cannot be read as ONNX ({reason})", "Export or copy it again.") from None
 
@@ -130,7 +132,8 @@ def read_own_model(path: Path) -> tuple[Model, ModelDescription]:
     if "ltsh.version" not in metadata or inputs != [("image", TensorProto.UINT8)]:
         raise ModelFileError(
             f"{path}: is no ONNX file that `ltsh export` wrote, so nothing is known of its inside",
-            "Export a checkpoint of this project (.safetensors); others' models run as they are.",
+            "Export a checkpoint of this project (.safetensors). Others' models run, become engines "
+            "and go to Triton as they are, without --precision and the like.",
         )
     return model, ModelDescription.from_metadata(metadata, str(path))
 

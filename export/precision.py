@@ -24,7 +24,7 @@ from ltsh_deploy.export.accuracy import Accuracy, VerificationData, verify
 from ltsh_deploy.export.to_onnx import DEFAULT_OPSET, check_target, export_onnx
 from ltsh_deploy.parts import import_part
 from ltsh_deploy.runtimes import OnnxRuntime
-from ltsh_deploy.whole_files import WholeFile
+from ltsh_deploy.whole_files import WholeFile, write_whole
 
 if TYPE_CHECKING:
     from ltsh_deploy.descriptions import ModelDescription
@@ -139,7 +139,7 @@ def export_precision(
             from ltsh_deploy.export.to_float16 import rounding_as_float16
 
             proof = Path(folder) / "rounding.onnx"
-            proof.write_bytes(rounding_as_float16(model).SerializeToString())
+            write_whole(proof, rounding_as_float16(model).SerializeToString())
         likeness = _compare(base, [file.temporary, proof], images, precision, done) if precision != given else None
         accuracy = None
         if verification is not None:

@@ -248,5 +248,9 @@ def _describe(
 def _write(output: Path, plan: bytes, sidecar: EngineSidecar) -> None:
     from ltsh_deploy.engine_files import sidecar_path
 
-    write_whole(output, plan)
-    write_whole(sidecar_path(output), sidecar.to_json())
+    # An engine without the file that describes it is of no use, and neither is an older one with a newer file: neither
+    # gets its name before both are whole.
+    with WholeFile(output) as engine, WholeFile(sidecar_path(output)) as beside:
+        for file, content in ((engine, plan), (beside, sidecar.to_json())):
+            with file.named_errors():
+                file.temporary.write_bytes(content)

@@ -10,7 +10,10 @@ from typing import Any
 
 from ltsh_deploy.errors import DeviceError
 
-__all__ = ["Gpu", "find_gpu", "list_gpus"]
+__all__ = ["GET_DRIVER", "Driver", "Gpu", "find_gpu", "list_gpus", "read_driver"]
+
+#: What mends it that there is no driver.
+GET_DRIVER = "Install the NVIDIA driver; no pip package brings it. nvidia-smi shows whether it works."
 
 # The driver's numbers for the major and the minor part of the compute capability.
 _MAJOR, _MINOR = 75, 76
@@ -24,14 +27,64 @@ class Gpu:
     Attributes:
         name: such as ``NVIDIA A100-SXM4-40GB``.
         compute_capability: such as (8, 0).
+        memory_mib: how much memory it has; 0 where that is not known.
     """
 
     name: str
     compute_capability: tuple[int, int]
+    memory_mib: int = 0
 
     def __str__(self) -> str:
         major, minor = self.compute_capability
         return f"{self.name} (compute capability {major}.{minor})"
+
+
+@dataclass(frozen=True)
+class Driver:
+    """The driver.
+
+    Attributes:
+        cuda: the newest CUDA that it runs, such as ``13.2``.
+        gpus: those that CUDA programs of this process may use, in CUDA's order.
+    """
+
+    cuda: str
+    gpus: tuple[Gpu, ...]
+
+
+def read_driver() -> Driver:
+    """Ask the driver.
+
+    Raises:
+        DeviceError: when there is no driver, or it does not answer.
+    """
+    try:
+        library = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        raise DeviceError("there is no NVIDIA driver on this machine", GET_DRIVER) from None
+
+    def ask(function: str, *arguments: Any) -> None:
+        code = _function(library, function)(*arguments)
+        if code:
+            raise DeviceError(f"the NVIDIA driver answers {function} with error {code}", _REMEDY)
+
+    ask("cuInit", 0)
+    number, name, memory = ctypes.c_int(), ctypes.create_string_buffer(256), ctypes.c_size_t()
+    ask("cuDriverGetVersion", ctypes.byref(number))
+    cuda = f"{number.value // 1000}.{number.value % 1000 // 10}"
+    ask("cuDeviceGetCount", ctypes.byref(number))
+    gpus = []
+    for index in range(number.value):
+        device = ctypes.c_int()
+        ask("cuDeviceGet", ctypes.byref(device), index)
+        ask("cuDeviceGetName", name, len(name), device)
+        ask("cuDeviceTotalMem_v2", ctypes.byref(memory), device)
+        parts = []
+        for attribute in (_MAJOR, _MINOR):
+            ask("cuDeviceGetAttribute", ctypes.byref(number), attribute, device)
+            parts.append(number.value)
+        gpus.append(Gpu(name.value.decode(errors="replace"), (parts[0], parts[1]), memory.value >> 20))
+    return Driver(cuda, tuple(gpus))
 
 
 def list_gpus() -> list[Gpu]:
@@ -40,30 +93,7 @@ def list_gpus() -> list[Gpu]:
     Raises:
         DeviceError: when there is no driver, or it does not answer.
     """
-    try:
-        library = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
-    except OSError:
-        raise DeviceError("there is no NVIDIA driver on this machine", "") from None
-
-    def ask(function: str, *arguments: Any) -> None:
-        code = _function(library, function)(*arguments)
-        if code:
-            raise DeviceError(f"the NVIDIA driver answers {function} with error {code}", _REMEDY)
-
-    ask("cuInit", 0)
-    number, name = ctypes.c_int(), ctypes.create_string_buffer(256)
-    ask("cuDeviceGetCount", ctypes.byref(number))
-    gpus = []
-    for index in range(number.value):
-        device = ctypes.c_int()
-        ask("cuDeviceGet", ctypes.byref(device), index)
-        ask("cuDeviceGetName", name, len(name), device)
-        parts = []
-        for attribute in (_MAJOR, _MINOR):
-            ask("cuDeviceGetAttribute", ctypes.byref(number), attribute, device)
-            parts.append(number.value)
-        gpus.append(Gpu(name.value.decode(errors="replace"), (parts[0], parts[1])))
-    return gpus
+    return list(read_driver().gpus)
 
 
 def find_gpu(index: int) -> Gpu:

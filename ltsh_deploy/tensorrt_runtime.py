@@ -68,7 +68,11 @@ class TensorRtRuntime:
 
         self.device = f"cuda:{index}"
         self._index, self._lock = index, threading.Lock()
-        self._session: CudaSession | None = CudaSession(index, f"{path}: a TensorRT engine")
+        try:
+            self._session: CudaSession | None = CudaSession(index, f"{path}: a TensorRT engine")
+        except DeviceError as error:
+            otherwise = "Or use the ONNX file or checkpoint that the engine was built from."
+            raise DeviceError(error.message, f"{error.remedy}\n{otherwise}".strip()) from None
         self._engine: Engine | None = None
         self._pinned: dict[str, npt.NDArray[Any]] = {}
         self._uploaded: Any = None

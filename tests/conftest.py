@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import platform
 import re
 import signal
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ WITHOUT_SHARED = "needs the third-party pictures and models in ../shared, which 
 #: The only reasons for which a test may be skipped in CI: what CI's machine may lack and cannot install.
 MAY_SKIP = (
     *([re.escape(WITHOUT_SHARED)] if not SHARED.is_dir() else []),
+    *(["needs TensorRT for RTX.*"] if platform.machine() != "x86_64" else []),
     "there is no /dev/full here",
     "needs a C compiler for a stand-in driver",
     "needs an NVIDIA GPU.*",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,16 @@ from click.testing import CliRunner
 
 from ltsh_deploy.cli.kernels import command
 from ltsh_deploy.cuda_kernels import compile as kernels
-from ltsh_deploy.cuda_kernels.compile import ARCHITECTURES, KERNELS, CompileError, Compiler, Nvcc, Nvrtc, cubin
+from ltsh_deploy.cuda_kernels.compile import (
+    ARCHITECTURES,
+    KERNELS,
+    CompileError,
+    Compiler,
+    Nvcc,
+    Nvrtc,
+    cubin,
+    cubin_path,
+)
 from ltsh_deploy.errors import MissingPartError, OutputError, UsageError
 
 
@@ -87,6 +97,29 @@ def test_another_compiler_or_source_makes_them_anew(tmp_path: Path, monkeypatch:
 def test_a_cache_that_cannot_be_written_is_done_without(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     assert cubin("peaks", "sm_90", Counting(), tmp_path / "file" / "cache") == b"peaks sm_90"
+
+
+@pytest.mark.parametrize("content", [b"", b"peaks", b"peaks sm_90", b"\0" * 100])
+def test_a_program_that_the_disk_damaged_is_made_anew(tmp_path: Path, content: bytes) -> None:
+    compiler = Counting()
+    path = cubin_path("peaks", "sm_90", compiler, tmp_path)
+    whole = path.read_bytes()
+    for get in (cubin, cubin_path):
+        path.write_bytes(content)
+        get("peaks", "sm_90", compiler, tmp_path)
+        assert path.read_bytes() == whole
+    assert cubin("peaks", "sm_90", compiler, tmp_path) == b"peaks sm_90"
+    assert len(compiler.made) == 3
+
+
+def test_programs_may_be_read_by_whom_files_here_may_be_read(tmp_path: Path) -> None:
+    """Who builds a container's image is often another user than the one who runs it."""
+    before = os.umask(0o022)
+    try:
+        path = cubin_path("peaks", "sm_90", Counting(), tmp_path)
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode & 0o777 == 0o644
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ import pytest
 
 from ltsh_deploy import parts
 from ltsh_deploy.cli import doctor, main, probe, requirements
-from ltsh_deploy.cli.requirements import Package, Requirement, check_extra
+from ltsh_deploy.cli.requirements import Extra, Package, Requirement, check_extra
 
 ROOT = Path(__file__).parent.parent
 
@@ -206,6 +206,25 @@ def test_two_onnxruntimes_are_noticed() -> None:
 
 def test_one_of_each_is_no_notice() -> None:
     assert not [n for n in doctor.notices(CORE) if "both" in n["notice"]]
+
+
+@pytest.mark.parametrize(
+    "marker", ["platform_machine == 'x86_64'; extra == 'rtx'", 'platform_machine == "x86_64" and extra == "rtx"']
+)
+def test_nothing_is_recommended_that_this_processor_cannot_have(monkeypatch: pytest.MonkeyPatch, marker: str) -> None:
+    monkeypatch.setattr(metadata, "requires", lambda name: [f"engines>=1.7; {marker}"])
+    needed = requirements.read_requirements()
+    assert needed == [Requirement("engines", "1.7", "rtx", "x86_64")]
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+    there = "engines is there for x86_64 alone, and this is aarch64"
+    assert check_extra("rtx", needed, {}) == Extra("missing", (there,))
+    assert check_extra("rtx", needed, {"engines": Package("1.7")}).status == "works"
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    assert "[rtx]" in check_extra("rtx", needed, {}).repair
+
+
+def test_the_driver_is_asked_by_the_one_module_that_can() -> None:
+    assert "ctypes" not in Path(probe.__file__).read_text(encoding="utf-8")
 
 
 def test_a_checkout_that_is_not_installed_reads_its_own_setup_cfg(monkeypatch: pytest.MonkeyPatch) -> None:

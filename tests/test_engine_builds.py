@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 import pytest
 
+from ltsh_deploy.cli.main import main
 from ltsh_deploy.default_model import default_model
 from ltsh_deploy.engine_files import EngineSidecar, Shapes, sha256_of, sidecar_path
 from ltsh_deploy.errors import DeviceError, ExportError, UsageError
@@ -92,7 +93,22 @@ def test_unsigned_quantisation_is_refused_with_the_nodes_name(tmp_path: Path) ->
     with pytest.raises(ExportError, match=r"cannot read node 'my_\w+' \(\w+Linear\): .*UINT8") as error:
         export_engine(unsigned, tmp_path / "unsigned.engine")
     assert "Nothing was written" in error.value.remedy
+    assert "--quantise-for tensorrt" in error.value.remedy
     assert not (tmp_path / "unsigned.engine").exists()
+
+
+def test_somebody_elses_network_becomes_an_engine_as_it_is(
+    shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    foreign, engine = shared / "models" / "coco_paf_mobilenet_v2_small.onnx", tmp_path / "coco.engine"
+    line = ["--quiet", "export", str(foreign), "--format", "engine", "-o", str(engine)]
+    assert main([*line, "--precision", "fp16"]) == 3
+    assert "become engines and go to Triton as they are" in " ".join(capsys.readouterr().err.split())
+    assert main(line) == 0
+    sidecar = EngineSidecar.read(engine)
+    assert sidecar is not None
+    assert sidecar.precision == "fp32"
+    assert json.loads(sidecar.metadata["ltsh.skeleton"])["name"] == "coco18"
 
 
 def test_too_little_memory_is_told_in_plain_words(models: dict[str, Path], tmp_path: Path) -> None:

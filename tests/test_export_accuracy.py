@@ -112,6 +112,13 @@ def test_what_each_precision_may_lose(precision: str, metric: str | None, loss: 
     assert caught.value.remedy.startswith("Nothing was written. ")
 
 
+@pytest.mark.parametrize("metric", [None, "mAP"])
+def test_pictures_of_nobody_verify_nothing(metric: str | None) -> None:
+    nobody = Agreement(10, 0, 0, math.nan)
+    with pytest.raises(InputError, match="data: the model is sure of nobody in these pictures"):
+        Accuracy("data", "int8", nobody, metric, 0.0, 0.0, LIMITS["int8"]).check()
+
+
 def test_a_report_is_json() -> None:
     labelled = Accuracy("a", "int8", FINE, "mAP", 50.0, 49.5, LIMITS["int8"]).to_dict()
     assert (labelled["metric"], labelled["loss"], labelled["lost"], labelled["limit"]["points"]) == ("mAP", 0.5, 0, 1.0)
@@ -125,7 +132,8 @@ def test_data_that_cannot_be(tmp_path: Path, shared: Path) -> None:
     cases: list[tuple[type[Exception], str, str, dict[str, str]]] = [
         (SourceError, "holds no picture", str(tmp_path), {}),
         (SourceError, "no such file", str(tmp_path / "none"), {}),
-        (SourceError, "no such file", "voc:pictures", {}),
+        (UsageError, "no such file, and 'voc' is no kind of labelled data", "voc:pictures", {}),
+        (SourceError, "no such file", str(tmp_path / "a:b"), {}),
         (UsageError, "is no picture", str(shared / "data" / "real" / "video" / "demo.mp4"), {}),
         (UsageError, "pictures have no options", str(tmp_path), {"split": "val"}),
         (UsageError, "have no option 'size'", "lsp:somewhere", {"size": "val"}),

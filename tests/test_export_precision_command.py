@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import re
@@ -61,6 +62,23 @@ def test_what_was_exported_finds_people(here: Path, capfd: pytest.CaptureFixture
     assert main(["--quiet", "infer", "pictures/0.png", "--model", "half.onnx", "--json", "-"]) == 0
     (line,) = capfd.readouterr().out.splitlines()
     assert len(json.loads(line)["people"]) == 2
+
+
+def test_a_full_disk_of_scratch_files_is_named(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write = Path.write_bytes
+
+    def fill_up(path: Path, data: bytes) -> int:
+        if path.parent.name.startswith("ltsh-export-"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", fill_up)
+    assert main(["--quiet", "export", "arms.onnx", "-o", "half.onnx", "--precision", "fp16"]) == 1
+    error = capfd.readouterr().err
+    assert re.search(r"ltsh-export-\w+/rounding\.onnx: could not be written \(No space left on device\)", error)
+    assert not Path("half.onnx").exists()
 
 
 def test_a_loss_is_a_failure_and_leaves_nothing(
@@ -124,7 +142,7 @@ def test_errors(here: Path, capfd: pytest.CaptureFixture[str], arguments: list[s
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        ("none.onnx", "none.onnx: cannot be read as ONNX"),
+        ("none.onnx", "none.onnx: the model file cannot be read (No such file or directory)"),
         ("none.safetensors", "none.safetensors"),
         ("pictures", "is a folder"),
         ("text.onnx", "text.onnx: cannot be read as ONNX"),
@@ -142,3 +160,10 @@ def test_models_that_cannot_be(here: Path, capfd: pytest.CaptureFixture[str], mo
     assert message in err
     assert "Traceback" not in err
     assert not Path("out.onnx").exists()
+
+
+@pytest.mark.parametrize("kind", ["onnx", "engine"])
+def test_nothing_is_made_of_an_engine(here: Path, capfd: pytest.CaptureFixture[str], kind: str) -> None:
+    Path("arms.engine").write_bytes(b"ftrt")
+    assert main(["export", "arms.engine", "--format", kind, "-o", f"out.{kind}"]) == 2
+    assert "arms.engine: is an engine, of which nothing else can be made" in capfd.readouterr().err

@@ -232,8 +232,9 @@ def test_an_engine_asks_for_a_gpu_before_anything_is_loaded(
     with pytest.raises(UsageError, match="0 threads"):
         TensorRtRuntime(engine, threads=0)
     pycuda_stand_in.install(monkeypatch, None)
-    with pytest.raises(DeviceError, match="needs an NVIDIA GPU: there is no NVIDIA driver"):
+    with pytest.raises(DeviceError, match="needs an NVIDIA GPU: there is no NVIDIA driver") as error:
         TensorRtRuntime(engine)
+    assert "use the ONNX file or checkpoint that the engine was built from" in error.value.remedy
 
 
 def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch, engine: Path, world: World) -> None:

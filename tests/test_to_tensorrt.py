@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import json
 import os
@@ -13,7 +14,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import onnx
 import pytest
@@ -24,9 +24,12 @@ from ltsh_deploy.errors import DeviceError, ExportError, LtshError, MissingPartE
 from ltsh_deploy.export.engine_parity import compare_engine
 from ltsh_deploy.export.to_float16 import to_float16
 from ltsh_deploy.export.to_tensorrt import EngineOptions, export_engine
+from ltsh_deploy.outputs import write_image
 from tests import tensorrt_stand_in
+from tests.arms_onnx import write_arms
 from tests.pycuda_stand_in import Gpu
 from tests.tensorrt_stand_in import VERSIONS, World
+from tests.test_precision import arms
 from tests.tiny_onnx import metadata, write_model
 
 SHAPES = Shapes.parse("1x16x16/1x64x48/3x96x96")
@@ -377,6 +380,33 @@ def test_names_are_held_before_anything_is_built(world: World, model: Path) -> N
     assert world.log.count("build") == 1
 
 
+def test_an_engine_and_its_file_are_replaced_together_or_not_at_all(
+    monkeypatch: pytest.MonkeyPatch, world: World, model: Path, half: Path
+) -> None:
+    engine, write = model.with_suffix(".engine"), Path.write_bytes
+    export_engine(model, engine)
+    before = {path: path.read_bytes() for path in (engine, sidecar_path(engine))}
+
+    def fill_up(path: Path, data: bytes) -> int:
+        if path.suffix == ".json" and path.parent == engine.parent:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", fill_up)
+    with pytest.raises(OutputError, match=r"net\.engine\.json: could not be written \(No space left"):
+        export_engine(half, engine, EngineOptions(overwrite=True))
+    assert {path: path.read_bytes() for path in before} == before
+    assert files(model.parent) == {"net.onnx", "half.onnx", "net.engine", "net.engine.json"}
+
+
+def test_integers_that_tensorrt_does_not_take_are_refused_before_anything_is_made(
+    model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = ["export", str(model), "--format", "engine", "-o", str(model.with_suffix(".engine")), "--precision", "int8"]
+    assert main([*line, "--calibrate", str(model.parent), "--quantise-for", "onnxruntime"]) == 2
+    assert "TensorRT does not take such integers" in capsys.readouterr().err
+
+
 def test_without_any_tensorrt_both_are_named(monkeypatch: pytest.MonkeyPatch, world: World, model: Path) -> None:
     monkeypatch.setitem(sys.modules, "tensorrt", None)
     with pytest.raises(MissingPartError, match="needs TensorRT, which is not installed") as error:
@@ -415,13 +445,19 @@ def test_the_command_builds_reports_and_says_how_to_build_again(
 
 
 def test_verification_runs_the_engine_or_says_that_it_cannot(
-    monkeypatch: pytest.MonkeyPatch, world: World, model: Path, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    picture, engine = model.with_name("picture.png"), model.with_suffix(".engine")
-    cv2.imwrite(str(picture), np.zeros((48, 64, 3), np.uint8))
-    line = ["export", str(model), "--format", "engine", "-o", str(engine), "--verify", str(picture), "--json"]
-    assert main(line) == 0
-    assert json.loads(capsys.readouterr().out)["accuracy"]["data"] == str(picture)
+    model, picture, engine = write_arms(tmp_path / "arms.onnx"), tmp_path / "picture.png", tmp_path / "arms.engine"
+    write_image(picture, arms(1)[0])
+    line = ["export", str(model), "--format", "engine", "-o", str(engine), "--verify", str(picture)]
+    assert main([*line, "--json"]) == 0
+    accuracy = json.loads(capsys.readouterr().out)["accuracy"]
+    assert (accuracy["data"], accuracy["people"], accuracy["lost"]) == (str(picture), 2, 0)
+    assert main([*line, "--overwrite"]) == 0
+    assert f"Accuracy on {picture} (1 picture)\nPeople: 2 of 2 are found again" in capsys.readouterr().out
+    write_image(picture, np.zeros((48, 64, 3), np.uint8))
+    assert main([*line, "--overwrite"]) == 3
+    assert "sure of nobody" in capsys.readouterr().err
     tensorrt_stand_in.install(monkeypatch, "rtx", None)
     assert main([*line, "--overwrite"]) == 4
     assert "--verify has to run the engine: there is no NVIDIA driver" in capsys.readouterr().err

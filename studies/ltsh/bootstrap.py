@@ -1,0 +1,85 @@
+"""Whether one row is better than another, over the pictures that it was measured on and the seeds it was trained from.
+
+A paired bootstrap (Efron 1979) in two levels: a draw has as many seeds as there are, with replacement, and as many
+units (pictures, or people of LSPET). Both rows are measured on the same draw, each seed of one beside the same seed of
+the other, so that what makes a unit hard for both, and what a seed's order of people does to both, cancels out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ltsh_deploy.errors import UsageError
+from ltsh_deploy.evaluation.comparison import unit_draws
+from ltsh_deploy.evaluation.measures import Measure
+
+__all__ = ["Effect", "effect", "headline_draws", "seeds_apart"]
+
+FloatArray = npt.NDArray[np.float64]
+
+_LEVEL = 95.0
+
+
+@dataclass(frozen=True)
+class Effect:
+    """The change of a figure from one row to another, in points; NaN where it is not defined.
+
+    Attributes:
+        change: mean over the seeds.
+        low, high: bounds of the 95 % percentile interval.
+        p_value: of the hypothesis that neither is better, two-sided: twice the part of the draws that contradict the
+            sign of the change, counting one more than there are, and at most 1.
+        seeds: how many both rows have. One seed tells nothing of the chance that lies in training.
+    """
+
+    change: float
+    low: float
+    high: float
+    p_value: float
+    seeds: int
+
+
+def headline_draws(measure: Measure, draws: int = 1000, seed: int = 0) -> FloatArray:
+    """[1 + B] the headline figure of all units, then of B draws from them; the draws of measures of one set are alike.
+
+    Raises:
+        UsageError: when there are no draws.
+    """
+    blocks = [measure.draws(counts)[:, 0] for counts in unit_draws(len(measure), draws, seed)]
+    return np.concatenate([measure.figures()[:1], *blocks])
+
+
+def effect(first: Sequence[FloatArray], second: Sequence[FloatArray], seed: int = 0) -> Effect:
+    """Compare two rows.
+
+    Args:
+        first: for each of S seeds the [1 + B] of :func:`headline_draws`.
+        second: the other row's, of the same seeds in the same order and of the same units.
+        seed: of the draws from the seeds.
+
+    Raises:
+        UsageError: when the two do not have the same seeds and draws.
+    """
+    if len(first) != len(second) or not first or {len(a) for a in first} != {len(b) for b in second}:
+        raise UsageError("two rows can be compared on the same seeds and draws alone")
+    changes = np.array(second) - np.array(first)
+    seeds, draws = changes.shape[0], changes.shape[1] - 1
+    chosen = np.random.default_rng([seed, seeds]).integers(seeds, size=(seeds, draws))
+    drawn = changes[chosen, np.arange(1, draws + 1)].mean(axis=0)
+    known = drawn[~np.isnan(drawn)]
+    change = float(changes[:, 0].mean())
+    if np.isnan(change) or not len(known):
+        return Effect(change, float("nan"), float("nan"), float("nan"), seeds)
+    low, high = np.percentile(known, [(100 - _LEVEL) / 2, (100 + _LEVEL) / 2])
+    contradicting = min(int((known <= 0).sum()), int((known >= 0).sum()))
+    p_value = min(1.0, 2 * (contradicting + 1) / (len(known) + 1))
+    return Effect(change, float(low), float(high), p_value, seeds)
+
+
+def seeds_apart(values: Sequence[float]) -> float:
+    """The standard deviation over seeds, with n - 1; NaN for fewer than two."""
+    return float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
