@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from ltsh_deploy import nvidia_driver
 from ltsh_deploy.cuda_decode import CudaDecoder
 from ltsh_deploy.cuda_kernels import compile as kernels
 from ltsh_deploy.cuda_kernels import decoder
+from ltsh_deploy.errors import DeviceError
 from tests.cuda_stand_in.gpu import Gpu
 from tests.cuda_stand_in.stand_in import StandIn, compile_kernels, fingerprint, load, why_not
 from tests.cuda_steps import CudaSteps
@@ -55,6 +57,22 @@ def cuda_steps(loaded_stand_in: StandIn, stand_in_folder: Path) -> Iterator[Cuda
         yield steps
         steps.close()
     assert (loaded_stand_in.fault, loaded_stand_in.open) == ("", before)
+
+
+@pytest.fixture(autouse=True)
+def _no_stand_in_unasked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide the stand-in, which stays in its process once loaded, from tests that did not ask for it."""
+    if "loaded_stand_in" in request.fixturenames:
+        return
+    read_driver = nvidia_driver.read_driver
+
+    def read_real_driver() -> nvidia_driver.Driver:
+        driver = read_driver()
+        if any("standing in" in gpu.name for gpu in driver.gpus):
+            raise DeviceError("there is no NVIDIA driver on this machine", nvidia_driver.GET_DRIVER)
+        return driver
+
+    monkeypatch.setattr(nvidia_driver, "read_driver", read_real_driver)
 
 
 @pytest.fixture
