@@ -194,7 +194,7 @@ def test_the_page_has_what_was_run_and_says_of_the_others_that_they_were_not(
 ) -> None:
     page = tmp_path / "study.md"
     told = write_report(study, ["tiny", "full"], done.out, page)
-    assert told[0] == "tiny: 3 runs trained and measured, of 2 of 12 rows"
+    assert told[0] == "tiny: 3 runs trained and measured, of 2 of 14 rows"
     text = page.read_text()
     rows = {name: next(line for line in text.splitlines() if line.startswith(f"| {name} | ")) for name in study.rows}
     for name, line in rows.items():

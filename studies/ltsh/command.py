@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from ltsh_deploy.errors import ExitCode, LtshError
+from ltsh_deploy.errors import ExitCode, LtshError, UsageError
 from studies.ltsh.plan import Layout, Study, chosen_rows, load_study
 
 __all__ = ["main"]
@@ -88,6 +88,30 @@ def run(
         for row in chosen:
             if not run_row(study, budget, row, seed, layout, _tell):
                 _tell(f"{row}, seed {seed}: another process is at it; passed over")
+
+
+@cli.command("hardness")
+@_budget
+@_out
+@_real
+@_backgrounds
+def hardness(budget: str, out: Path, real: Path | None, backgrounds: Path | None) -> None:
+    """Ask trained students how hard D_S's people are, whom a teacher's groups are made of, for the report.
+
+    All students that rows begin with are asked, and those of the row R+S.
+    """
+    from studies.ltsh.configs import FIRST
+    from studies.ltsh.hardness import AFTER, measure_hardness
+    from studies.ltsh.results import read_results
+
+    study, layout = load_study(real=real, backgrounds=backgrounds), Layout(out, budget)
+    results = read_results(study, layout)
+    asked = [(FIRST, seed) for seed in results.first] + [(AFTER, seed) for seed in results.runs[AFTER]]
+    if not asked:
+        raise UsageError(f"{out}: holds no trained student of the budget {budget}", "The command `run` trains them.")
+    for row, seed in asked:
+        found = measure_hardness(study, budget, row, seed, layout)
+        _tell(f"{row}, seed {seed}: {len(found.losses)} synthetic people cost {found.losses.mean():.3f} a joint")
 
 
 @cli.command("report")

@@ -11,7 +11,7 @@ from ltsh_deploy.train.config_file import parse_config
 from ltsh_deploy.train.folder import LAST
 from studies.ltsh.plan import Budget, Layout, Row, Study
 
-__all__ = ["FIRST", "GROUPS", "IGNORE_OUTSIDE", "merged", "run_config"]
+__all__ = ["FIRST", "GROUPS", "IGNORE_OUTSIDE", "distance_boundaries", "merged", "run_config"]
 
 #: How many groups by distance a teacher has, as in the paper.
 GROUPS = 10
@@ -62,9 +62,13 @@ def _teacher(own: Mapping[str, Any], budget: Budget) -> dict[str, Any]:
     teacher = merged(budget.teacher, learned, own)
     groups = teacher.get("groups")
     if isinstance(groups, dict) and groups.get("characteristic") == "min_distance" and "boundaries" not in groups:
-        # The paper's are ten equal parts of 0 to 640 pixels, its pictures' side.
-        groups["boundaries"] = [budget.pictures.side * part / GROUPS for part in range(1, GROUPS)]
+        groups["boundaries"] = distance_boundaries(budget)
     return teacher
+
+
+def distance_boundaries(budget: Budget) -> list[float]:
+    """Between ten groups by distance: equal parts of the side of D_S's pictures, as the paper's are of 640 pixels."""
+    return [budget.pictures.side * part / GROUPS for part in range(1, GROUPS)]
 
 
 def merged(*parts: Mapping[str, Any]) -> dict[str, Any]:

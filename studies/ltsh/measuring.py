@@ -28,7 +28,7 @@ from studies.ltsh.plan import Budget, Layout, Study
 from studies.ltsh.provenance import provenance
 from studies.ltsh.stored import save_measure
 
-__all__ = ["MEASURES", "Measured", "measure_run", "read_measured"]
+__all__ = ["MEASURES", "Measured", "digest", "measure_run", "read_measured"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -66,7 +66,7 @@ def measure_run(study: Study, budget: Budget, layout: Layout, folder: Path, name
     Raises:
         LtshError: when something cannot be read or written.
     """
-    weights, settings = _digest(folder / LAST), _settings(study, budget, layout, name)
+    weights, settings = digest(folder / LAST), _settings(study, budget, layout, name)
     before = read_measured(folder, name)
     if before is not None and before.note["weights"] == weights and before.note["settings"] == settings:
         return before
@@ -176,7 +176,12 @@ def _refuse_failures(found: Evaluation, data: EvaluationSet) -> None:
         raise InputError(f"{data.source}: {len(found.failures)} pictures cannot be used; {name}: {error.message}")
 
 
-def _digest(path: Path) -> str:
+def digest(path: Path) -> str:
+    """SHA-256 of a checkpoint's file.
+
+    Raises:
+        InputError: when it cannot be read.
+    """
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:

@@ -15,7 +15,16 @@ from studies.ltsh.plan import HERE, Layout, Study
 from studies.ltsh.plots import plot_bins, plot_rows, plot_teachers
 from studies.ltsh.results import Results, read_results
 from studies.ltsh.running import other_settings
-from studies.ltsh.tables import bin_tables, cost_table, effect_table, paper_tables, relative, row_table, teacher_table
+from studies.ltsh.tables import (
+    bin_tables,
+    cost_table,
+    effect_table,
+    hardness_table,
+    paper_tables,
+    relative,
+    row_table,
+    teacher_table,
+)
 
 __all__ = ["write_report"]
 
@@ -119,6 +128,8 @@ def _section(study: Study, budget_name: str, results: Results, paper: Mapping[st
         'cases the teacher converges to a uniform sampling strategy".',
         teacher_table(study, results),
         *picture("teachers", "probabilities of the groups over time"),
+        "### What there was for them to find",
+        hardness_table(study, budget_name, results),
         "### What it took",
         cost_table(study, results, notes),
     ]
@@ -188,6 +199,7 @@ generator.
     python -m studies.ltsh list                          # rows and budgets
     python -m studies.ltsh run --budget small            # all rows; goes on where it stopped
     python -m studies.ltsh run --rows R,R+S --seeds 1    # a part of it
+    python -m studies.ltsh hardness                      # how hard synthetic people are, by groups
     python -m studies.ltsh report                        # this page
 
 The last of these writes the whole page. The remarks that follow are written by hand, in `studies/ltsh/remarks.md`."""

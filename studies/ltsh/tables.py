@@ -12,6 +12,8 @@ import numpy as np
 from ltsh_deploy.metrics import MPII_JOINTS, mpii_table
 from ltsh_deploy.train.history import distribution
 from studies.ltsh.bootstrap import effect, seeds_apart
+from studies.ltsh.configs import FIRST
+from studies.ltsh.hardness import AFTER, read_hardness, spreads
 from studies.ltsh.measuring import MEASURES
 from studies.ltsh.plan import Study
 from studies.ltsh.results import BINS, Results, bin_figures, mean_rows
@@ -22,6 +24,7 @@ __all__ = [
     "bin_title",
     "cost_table",
     "effect_table",
+    "hardness_table",
     "paper_tables",
     "relative",
     "row_table",
@@ -166,6 +169,40 @@ def _evenness(probabilities: Any) -> float:
     """The mean entropy of distributions [n, G] over that of a uniform one."""
     safe = np.maximum(probabilities, 1e-12)
     return float((-(safe * np.log(safe)).sum(axis=1) / math.log(probabilities.shape[1])).mean())
+
+
+def hardness_table(study: Study, budget_name: str, results: Results) -> str:
+    """How the loss of synthetic people differs between groups, before the rows and after R+S: mean over seeds."""
+    budget = study.budget(budget_name)
+    found = {
+        row: [one for seed in seeds if (one := read_hardness(results.layout.run(row, seed))) is not None]
+        for row, seeds in ((FIRST, results.first), (AFTER, results.runs[AFTER]))
+    }
+    before, after = ([spreads(one, budget) for one in found[row]] for row in (FIRST, AFTER))
+    if not before or not after:
+        return "Not measured: `python -m studies.ltsh hardness`."
+    everybody = [one for row in found for one in found[row]]
+    people = float(np.mean([one.losses.std() / one.losses.mean() for one in everybody]))
+    crops = budget.teacher["window"] * budget.training["batch"] * study.rows[AFTER].mix["purely"]
+    rows = []
+    for name in before[0]:
+        if not all(name in one for one in before + after):
+            continue
+        first = before[0][name]
+        cells = [
+            f"{100 * float(np.mean([one[name].apart for one in spread])):.1f} %, by chance "
+            f"{100 * float(np.mean([one[name].chance for one in spread])):.1f}"
+            for spread in (before, after)
+        ]
+        hardest = ", ".join(f"{one[name].hardest}: {100 * one[name].excess:+.0f} %" for one in after)
+        rows.append([name, str(first.groups), f"{100 * first.largest:.0f} %", *cells, hardest])
+    header = ["characteristic", "groups", "largest", "apart, before", "apart, after R+S", "hardest, after R+S"]
+    return (
+        f"From person to person, the loss varies by {100 * people:.0f} % of its mean; so means of a window's "
+        f"{crops:.0f} crops vary by {100 * people / math.sqrt(crops):.0f} % whatever is chosen. This is how far the "
+        "means of the groups that can be chosen are apart, as standard deviations, and how far those of groups drawn "
+        "at random would be:\n\n" + _markdown(header, rows)
+    )
 
 
 def cost_table(study: Study, results: Results, data: Sequence[tuple[str, Mapping[str, Any]]]) -> str:

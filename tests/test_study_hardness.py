@@ -1,0 +1,123 @@
+"""How hard the groups of synthetic people are: what is told of them, on losses made up and on a student's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ltsh_deploy.errors import InputError
+from ltsh_deploy.train import synth_run
+from studies.ltsh.command import main
+from studies.ltsh.configs import FIRST
+from studies.ltsh.data import make_data
+from studies.ltsh.hardness import AFTER, Hardness, measure_hardness, read_hardness, spreads
+from studies.ltsh.plan import Layout, Study, load_study
+from studies.ltsh.report import write_report
+from studies.ltsh.running import run_row
+from tests.study_data import small_study, write_people
+from tests.synth_stub import InThisProcess
+
+BUDGET = load_study().budgets["small"]
+PEOPLE = 4000
+
+
+def made_up(excess: float, noise: float = 0.2) -> Hardness:
+    """People of whom the last of ten groups by pitch (0.19 of all) costs more; by "other", none does."""
+    random = np.random.default_rng(0)
+    pitch = random.uniform(0, 45, PEOPLE)
+    losses = 2 * (1 + excess * (pitch > 36.5) + noise * random.uniform(-1, 1, PEOPLE))
+    return Hardness(losses, {"camera_pitch": pitch, "other": random.uniform(0, 1, PEOPLE)}, "")
+
+
+def test_a_hard_group_is_found_and_named() -> None:
+    found = spreads(made_up(0.5), BUDGET)
+    pitch, other = found["camera_pitch"], found["other"]
+    assert pitch.groups == 10
+    assert pitch.hardest.endswith("and above")
+    # One group of ten at 1.5, the others at 1: a deviation of 0.15.
+    mean = 1 + 0.5 * 0.19
+    assert pitch.excess == pytest.approx(1.5 / mean - 1, abs=0.02)
+    assert pitch.apart == pytest.approx(0.15 / mean, abs=0.01)
+    assert pitch.largest == pytest.approx(0.19, abs=0.02)
+    assert other.apart < 3 * other.chance
+    assert pitch.apart > 10 * pitch.chance
+
+
+def test_by_chance_groups_are_as_far_apart_as_is_said() -> None:
+    random = np.random.default_rng(1)
+    apart, chance = [], []
+    for _ in range(60):
+        found = Hardness(random.gamma(4, 0.5, 500), {"x": random.uniform(0, 1, 500)}, "")
+        spread = spreads(found, BUDGET)["x"]
+        apart.append(spread.apart**2)
+        chance.append(spread.chance**2)
+    assert np.mean(apart) == pytest.approx(np.mean(chance), rel=0.15)
+
+
+def test_groups_that_no_teacher_could_choose_do_not_count() -> None:
+    random = np.random.default_rng(2)
+    values = np.concatenate([random.uniform(0, 0.5, 500), [1.0] * 5])
+    losses = np.concatenate([np.ones(500), np.full(5, 9.0)])
+    found = spreads(Hardness(losses, {"x": values, "same": np.ones(505), "none": np.full(505, np.nan)}, ""), BUDGET)
+    assert set(found) == {"x"}
+    assert found["x"].groups == 6
+    # Of the five at 9, nothing is seen but that the mean of all is higher.
+    assert found["x"].excess == pytest.approx(1 / losses.mean() - 1)
+    assert found["x"].largest < 0.3
+
+
+def test_distances_are_grouped_as_teachers_group_them() -> None:
+    distances = np.linspace(0, 1.5 * BUDGET.pictures.side, 3000)
+    found = spreads(Hardness(np.ones(3000), {"min_distance": distances}, ""), BUDGET)["min_distance"]
+    assert found.groups == 10
+    # From nine tenths of the side on, all are in the last group.
+    assert found.largest == pytest.approx(0.6 / 1.5, abs=0.01)
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    return small_study(write_people(tmp_path_factory.mktemp("people")))
+
+
+@pytest.fixture(scope="module")
+def done(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Layout:
+    layout = Layout(tmp_path_factory.mktemp("study"), "tiny")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(synth_run, "ProcessPoolExecutor", InThisProcess)
+        make_data(study, study.budgets["tiny"], layout, ["purely", "validation", "mosaics"])
+    assert run_row(study, "tiny", AFTER, 0, layout)
+    return layout
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_students_are_asked_once_and_again_when_they_are_others(study: Study, done: Layout, tmp_path: Path) -> None:
+    page = tmp_path / "study.md"
+    write_report(study, ["tiny"], done.out, page)
+    assert "Not measured: `python -m studies.ltsh hardness`." in page.read_text()
+    first, after = (measure_hardness(study, "tiny", row, 0, done) for row in (FIRST, AFTER))
+    assert len(first.losses) == len(after.losses) > 10
+    assert (first.losses > 0).all()
+    assert not np.array_equal(first.losses, after.losses)
+    assert set(first.known) >= {"camera_pitch", "min_distance", "visibility"}
+    path = done.run(AFTER, 0) / "hardness.npz"
+    stamp = path.stat().st_mtime_ns
+    again = measure_hardness(study, "tiny", AFTER, 0, done)
+    assert path.stat().st_mtime_ns == stamp
+    assert np.array_equal(again.losses, after.losses)
+    with np.load(path) as stored:
+        np.savez(path.with_suffix(""), **{**stored, "losses": stored["losses"] * 0, "weights": "of others"})
+    assert np.array_equal(measure_hardness(study, "tiny", AFTER, 0, done).losses, after.losses)
+    write_report(study, ["tiny"], done.out, page)
+    text = page.read_text()
+    assert "whatever is chosen" in text
+    assert any(line.startswith("| camera_pitch | ") for line in text.splitlines())
+    path.write_bytes(b"nonsense")
+    with pytest.raises(InputError, match=r"hardness\.npz: is damaged"):
+        read_hardness(path.parent)
+
+
+def test_without_students_the_command_says_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["hardness", "--budget", "tiny", "--out", str(tmp_path)]) == 2
+    assert "holds no trained student of the budget tiny" in capsys.readouterr().err
