@@ -18,6 +18,8 @@ from ltsh_deploy.cli import main
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 UNFINISHED = re.compile(r"\b(" + "|".join(("TO" + "DO", "FIX" + "ME", "XX" + "X", "PLACE" + "HOLDER")) + r")\b")
+# What a merge leaves where it needed somebody to decide.
+UNMERGED = re.compile(r"^(<{7} |>{7} |={7}$)", re.MULTILINE)
 LARGEST_FILE = 5_000_000
 NOT_OURS = re.compile(r"\.(?!ci$|gitignore$).*|build|dist|out|runs|__pycache__|.*\.egg-info")
 TEXT = {".cfg", ".cu", ".md", ".py", ".toml", ".txt", ".yaml"}
@@ -183,7 +185,8 @@ def test_the_changelog_knows_this_version() -> None:
 def test_nothing_is_left_for_later() -> None:
     for path in project_files():
         if path.suffix in TEXT or path.name in ("Makefile", "run"):
-            found = UNFINISHED.search(path.read_text(encoding="utf-8"))
+            text = path.read_text(encoding="utf-8")
+            found = UNFINISHED.search(text) or UNMERGED.search(text)
             assert found is None, f"{path} says {found and found[0]}"
 
 
