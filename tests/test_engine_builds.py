@@ -27,6 +27,7 @@ from tests.conftest import ROOT
 from tests.tiny_onnx import metadata, write_model
 
 pytest.importorskip("tensorrt_rtx", reason="needs TensorRT for RTX: `make test` installs it")
+pytestmark = pytest.mark.usefixtures("no_stand_in")
 
 
 def has_gpu() -> bool:

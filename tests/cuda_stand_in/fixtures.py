@@ -17,7 +17,7 @@ from tests.cuda_stand_in.gpu import Gpu
 from tests.cuda_stand_in.stand_in import StandIn, compile_kernels, fingerprint, load, why_not
 from tests.cuda_steps import CudaSteps
 
-__all__ = ["FOLDER", "Gxx", "cuda_steps", "gpu", "loaded_stand_in", "stand_in", "stand_in_folder"]
+__all__ = ["FOLDER", "Gxx", "cuda_steps", "gpu", "loaded_stand_in", "no_stand_in", "stand_in", "stand_in_folder"]
 
 FOLDER = Path(kernels.__file__).parent
 
@@ -59,11 +59,9 @@ def cuda_steps(loaded_stand_in: StandIn, stand_in_folder: Path) -> Iterator[Cuda
     assert (loaded_stand_in.fault, loaded_stand_in.open) == ("", before)
 
 
-@pytest.fixture(autouse=True)
-def _no_stand_in_unasked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hide the stand-in, which stays in its process once loaded, from tests that did not ask for it."""
-    if "loaded_stand_in" in request.fixturenames:
-        return
+@pytest.fixture
+def no_stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide the stand-in, which stays in its process once a test has loaded it: only real GPUs are found."""
     read_driver = nvidia_driver.read_driver
 
     def read_real_driver() -> nvidia_driver.Driver:
