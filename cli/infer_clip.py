@@ -16,6 +16,7 @@ from ltsh_deploy.poses import Poses
 from ltsh_deploy.streams import LatencyMeter, LiveSource
 from ltsh_deploy.tracking import Tracker, TrackerConfig
 from ltsh_deploy.video_sink import VideoSink
+from ltsh_deploy.videos import VideoFile
 
 __all__ = ["Clip"]
 
@@ -48,17 +49,20 @@ class Clip:
     def drawing(self, target: DrawTarget, fail: OnError) -> Iterator[None]:
         """While this context is entered, frames are drawn into a video, with the sound of a source that is a file.
 
-        What goes wrong with the video itself is told to ``fail``, and the poses go on without it.
+        What goes wrong with the video itself is told to ``fail``, and the poses go on without it. What ends the run
+        elsewhere (poses that cannot be written, a reader of stdout who is gone) leaves a video of the frames so far.
         """
         path = target.path_for(self.source.name, moves=True)
+        sound = self.source.path if isinstance(self.source, VideoFile) else None
         try:
-            self.video = VideoSink(path, self.rate, self.source.name, self.source.pixel_aspect)
+            self.video = VideoSink(path, self.rate, sound, self.source.pixel_aspect)
         except LtshError as error:
             fail(self.source.name, error)
         try:
             yield
         except BaseException as error:
-            self._end_video(error)
+            elsewhere = isinstance(error, LtshError | BrokenPipeError)
+            self._end_video(KeyboardInterrupt() if elsewhere else error)
             raise
         try:
             self._end_video(None)

@@ -46,8 +46,8 @@ class PoseWriter:
     """Writes the poses of picture after picture, frame after frame; a context manager.
 
     A file has its name only after the block ends, by itself, by KeyboardInterrupt or, once an image was written, by an
-    LtshError from elsewhere. It then holds every image handed over before. Any other exception, and a failure to write
-    it, leave an older file untouched. The formats, see :mod:`ltsh_deploy.pose_formats`:
+    LtshError or a BrokenPipeError from elsewhere. It then holds every image handed over before. Any other exception,
+    and a failure to write it, leave an older file untouched. The formats, see :mod:`ltsh_deploy.pose_formats`:
 
     - ``jsonl``: one record a line.
     - ``openpose``: into a folder (one that exists, or a name that ends in ``/``), one ``<stem>_keypoints.json`` a
@@ -174,7 +174,7 @@ class PoseWriter:
     ) -> None:
         try:
             interrupted = kind is not None and issubclass(kind, KeyboardInterrupt)
-            elsewhere = isinstance(error, LtshError) and self._started and not self._failed
+            elsewhere = isinstance(error, LtshError | BrokenPipeError) and self._started and not self._failed
             if kind is None or interrupted or elsewhere:
                 self._finish()
         finally:

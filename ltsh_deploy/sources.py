@@ -144,13 +144,14 @@ def open_sources(
 
 
 def tell_apart(sources: Iterable[Source]) -> None:
-    """Give live sources of one name different ones: the second of two becomes ``rtsp://camera/live#2``, and so on.
+    """Give videos and live sources of one name different ones: the second becomes ``rtsp://camera/live#2``, and so on.
 
-    Addresses lose their passwords and queries in names, and may differ in nothing else.
+    Addresses lose their passwords and queries in names, and may differ in nothing else; a file may be named twice. A
+    picture's results are the same each time, so pictures keep their names.
     """
     taken: set[str] = set()
     for source in sources:
-        if source.kind == "live":
+        if source.kind != "image":
             name, number = source.name, 1
             while source.name in taken:
                 number += 1

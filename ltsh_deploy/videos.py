@@ -27,15 +27,19 @@ class VideoFile(Source):
     """A video file, or a video behind an HTTP address.
 
     Frames are RGB, turned upright as the file's rotation says, at the size it displays.
+
+    Attributes:
+        path: the file; None behind an address.
     """
 
     def __init__(self, target: str, name: str | None = None) -> None:
         super().__init__("video", name or target)
+        self.path = None if "://" in target else Path(target)
         self._target = target
 
     def __iter__(self) -> Iterator[Frame]:
         hush_opencv()
-        is_file = "://" not in self._target
+        is_file = self.path is not None
         if not is_safe_name(self._target):
             raise SourceError(f"{self.name}: OpenCV cannot open a video of this name, which is not UTF-8", "rename it")
         if is_file:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -201,6 +202,63 @@ def test_an_interrupt_loses_nothing_that_was_written(
     for path in drawn:
         video = cv2.VideoCapture(str(path))
         assert sum(iter(lambda v=video: v.read()[0], False)) >= 4
+
+
+def test_a_video_that_is_named_twice_is_two_sources(
+    infer: Callable[..., int], tmp_path: Path, cameras: MjpegServer
+) -> None:
+    write_video(tmp_path / "walk.avi", 6)
+    (tmp_path / "same").mkdir()
+    (tmp_path / "same" / "walk.avi").write_bytes((tmp_path / "walk.avi").read_bytes())
+    for more in ([], [cameras.address("/one")]):
+        names = ["walk.avi", "walk.avi", "same/walk.avi", *more]
+        assert infer(*names, "--json", "out.jsonl", "--draw", "drawn", "--max-frames", 6) == 0
+        found = by_source((tmp_path / "out.jsonl").read_text())
+        assert set(found) == {"walk.avi", "walk.avi#2", "same/walk.avi", *more}
+        for name in list(found)[: -len(more) or None]:
+            assert [record["frame"] for record in found[name]] == list(range(6))
+        drawn = {"walk.mp4", "walk_2.mp4", "walk_3.mp4", *(["one.mp4"] if more else [])}
+        assert {path.name for path in (tmp_path / "drawn").iterdir()} == drawn
+
+
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs the ffmpeg program")
+def test_a_video_that_is_named_twice_sounds_twice(infer: Callable[..., int], tmp_path: Path) -> None:
+    line = ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", "testsrc=s=160x120:d=1:r=10", "-f", "lavfi", "-i", "sine=d=1"]
+    subprocess.run([*line, "-c:v", "mpeg4", "-c:a", "aac", "clip.mp4"], cwd=tmp_path, check=True)
+    assert infer("clip.mp4", "clip.mp4", "--draw", "drawn") == 0
+    for name in ("clip.mp4", "clip_2.mp4"):
+        streams = subprocess.run(["ffprobe", "drawn/" + name], cwd=tmp_path, capture_output=True, text=True).stderr
+        assert "Audio:" in streams
+
+
+def test_a_reader_of_stdout_who_goes_away_costs_no_file(model: str, tmp_path: Path, cameras: MjpegServer) -> None:
+    (tmp_path / "pictures").mkdir()
+    for n in range(400):
+        write_image(tmp_path / "pictures" / f"{n}.png", paint([(8, 16)]))
+    line = [sys.executable, "-m", "ltsh_deploy", "infer", "--model", model, "--device", "cpu"]
+    runs = [
+        # Poses go into a file, and the lines for people to one who reads one of them.
+        [str(tmp_path / "pictures"), "--json", str(tmp_path / "kept.jsonl")],
+        # Poses go to one who reads one of them, and the drawing into a file.
+        [cameras.address("/one"), "--json", "-", "--draw", str(tmp_path / "kept.mp4")],
+    ]
+    for arguments in runs:
+        with subprocess.Popen(
+            [*line, *arguments], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdout
+            assert process.stderr
+            lines = [process.stdout.readline() for _ in range(10)]
+            process.stdout.close()
+            errors = process.stderr.read()
+            assert process.wait(timeout=60) == 1
+        assert all(lines)
+        assert "Traceback" not in errors
+    records = (tmp_path / "kept.jsonl").read_text().splitlines()
+    assert 10 <= len(records) < 400
+    assert all(json.loads(record)["people"] for record in records)
+    video = cv2.VideoCapture(str(tmp_path / "kept.mp4"))
+    assert sum(iter(lambda: video.read()[0], False)) >= 4
 
 
 class PaintedWindow:

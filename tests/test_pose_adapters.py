@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -133,3 +134,58 @@ def test_the_real_supervision_takes_and_draws_them() -> None:
     drawn = supervision.VertexAnnotator().annotate(picture.copy(), found)
     assert drawn[40, 30].any()
     assert not drawn[:5, :5].any()
+
+
+def test_the_real_supervision_takes_nobody_and_people_of_no_joint() -> None:
+    supervision = pytest.importorskip("supervision", reason="needs the package supervision")
+    picture = np.zeros((80, 80, 3), np.uint8)
+    edges = [(a + 1, b + 1) for a, b in COCO18.limbs]
+    xy = np.full((1, 18, 2), np.nan)
+    for people in (Poses.empty(COCO18), Poses(COCO18, xy, np.zeros((1, 18)), np.array([0.1]))):
+        found = people.to_supervision()
+        for annotator in (supervision.VertexAnnotator(), supervision.EdgeAnnotator(edges=edges)):
+            assert not annotator.annotate(picture.copy(), found).any()
+        assert len(found.as_detections()) == 0
+
+
+def test_pycocotools_takes_the_results_and_agrees(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    coco = pytest.importorskip("pycocotools.coco", reason="needs the package pycocotools")
+    evaluation = pytest.importorskip("pycocotools.cocoeval")
+    rng = np.random.default_rng(1)
+    xy = rng.uniform(20, 200, (2, 17, 2)).round(2) + np.array([0, 300])[:, None, None]
+    xy[1, 3:9] = np.nan
+    present = np.isfinite(xy).all(axis=2)
+    # Nobody's score is so low that COCO takes a joint that is there for one that is not.
+    people = Poses(COCO17, xy, np.where(present, 1e-7, 0.0), np.array([0.9, 0.4]))
+    annotations = [
+        {
+            "id": p + 1, "image_id": 7, "category_id": 1, "iscrowd": 0, "area": 4e4, "bbox": [0, 0, 500, 500],
+            "num_keypoints": int(present[p].sum()),
+            "keypoints": np.column_stack([np.nan_to_num(xy[p]), 2 * present[p]]).ravel().tolist(),
+        }
+        for p in range(2)
+    ]  # fmt: skip
+    truth = {"info": {}, "images": [{"id": 7}], "categories": [{"id": 1}], "annotations": annotations}
+    (tmp_path / "truth.json").write_text(json.dumps(truth), encoding="utf-8")
+    (tmp_path / "found.json").write_text(json.dumps(people.to_coco(7)), encoding="utf-8")
+    labelled = coco.COCO(str(tmp_path / "truth.json"))
+    run = evaluation.COCOeval(labelled, labelled.loadRes(str(tmp_path / "found.json")), "keypoints")
+    run.evaluate()
+    run.accumulate()
+    run.summarize()
+    assert run.stats[0] == pytest.approx(1.0)
+    capsys.readouterr()
+    assert [sum(v > 0 for v in each["keypoints"][2::3]) for each in people.to_coco(7)] == present.sum(axis=1).tolist()
+    assert Poses.empty(COCO17).to_coco(7) == []
+
+
+@given(poses())
+def test_an_adapter_keeps_ids_and_scores(people: Poses) -> None:
+    again = from_openpose(json.loads(json.dumps(people.to_openpose())), people.skeleton)
+    np.testing.assert_array_equal(again.joint_scores > 0, people.present)
+    kept = np.where(people.present, people.joint_scores, 0.0)
+    np.testing.assert_allclose(again.joint_scores, kept, atol=1.5e-4)
+    if people.ids is None or not len(people):
+        assert again.ids is None
+    elif (people.ids >= 0).all():
+        np.testing.assert_array_equal(again.ids, people.ids)
