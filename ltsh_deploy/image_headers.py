@@ -10,11 +10,13 @@ from __future__ import annotations
 import re
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-__all__ = ["ImageHeader", "JpegWalk", "is_animated", "read_header", "recognise_image"]
+from ltsh_deploy.jpeg_files import MAX_PARTS, JpegWalk
+
+__all__ = ["ImageHeader", "is_animated", "read_header", "recognise_image"]
 
 _MAGIC: tuple[tuple[str, bytes], ...] = (
     ("JPEG", rb"\xff\xd8\xff"),
@@ -29,9 +31,10 @@ _MAGIC: tuple[tuple[str, bytes], ...] = (
     ("PNM", rb"P[1-6][\s#]"),
 )
 _PATTERNS = tuple((kind, re.compile(pattern, re.DOTALL)) for kind, pattern in _MAGIC)
-_PNM_SIZE = re.compile(rb"P[1-6](?:\s|#[^\n]*\n)+(\d{1,9})(?:\s|#[^\n]*\n)+(\d{1,9})\s")
-_JPEG_EDGE = re.compile(rb"\xff[\xd8\xd9]")
-_JPEG_MARKER = re.compile(rb"\xff[^\x00\xff]")
+# Comments end at a carriage return too: so say OpenCV's reader, and Netpbm's.
+_PNM_SPACE = rb"(?:\s|#[^\r\n]*[\r\n])+"
+_PNM_SIZE = re.compile(rb"P[1-6]" + _PNM_SPACE + rb"(\d{1,9})" + _PNM_SPACE + rb"(\d{1,9})\s")
+_LARGE_TILE = 1 << 24
 
 # EXIF orientation of AVIF's (anticlockwise quarter turns, mirror axis or None).
 _AVIF_ORIENTATION = {
@@ -46,7 +49,8 @@ class ImageHeader:
 
     Attributes:
         kind: the format's name, as users know it.
-        size: (width, height) as stored, before any rotation; None where the header does not say.
+        size: (width, height) as stored, before any rotation; None where the header does not say. Where a file says
+            several sizes it is the largest, whichever of them a decoder believes.
         orientation: EXIF orientation 1 to 8 that OpenCV leaves to the caller; 1 where it turns the picture itself.
         premultiplied: whether decoded colours have been multiplied by alpha already.
         fault: why the file cannot be decoded whole, or "" when nothing was found wrong.
@@ -105,105 +109,73 @@ def read_header(data: bytes) -> ImageHeader | None:
     return _READERS[kind](data) if kind in _READERS else ImageHeader(kind)
 
 
-class JpegWalk:
-    """Finds the end of the JPEG that begins at the start of a buffer which may still be growing.
+def _largest(sizes: Iterable[tuple[int, int]]) -> tuple[int, int] | None:
+    return max(sizes, key=lambda size: size[0] * size[1], default=None)
 
-    Attributes:
-        size: (width, height) once the frame header was passed.
-        several: whether the file says that more pictures follow this one (a gain map, a second view).
-        whole: False when the next picture began before this one had ended.
-    """
 
-    def __init__(self) -> None:
-        self.size: tuple[int, int] | None = None
-        self.several = False
-        self.whole = True
-        self._position = 2
-        self._in_scan = False
-
-    def find_end(self, data: bytes | bytearray) -> int | None:
-        """The offset behind the picture, or None when ``data`` does not reach that far.
-
-        ``data`` is the buffer of the last call with bytes appended; what was walked is not walked again.
-        """
-        while not self._in_scan:
-            marker = _JPEG_MARKER.search(data, self._position)
-            if marker is None:
-                self._position = max(self._position, len(data) - 1)
-                return None
-            start, code = marker.start(), data[marker.start() + 1]
-            if code == 0xD9:
-                return start + 2
-            if code == 0xD8 or 0xD0 <= code <= 0xD7 or code == 0x01:
-                self._position = start + 2
-                continue
-            segment = data[start + 2 : start + 11]
-            if len(segment) < 9:
-                self._position = start
-                return None
-            if 0xC0 <= code <= 0xCF and code not in (0xC4, 0xC8, 0xCC):
-                self.size = int.from_bytes(segment[5:7], "big"), int.from_bytes(segment[3:5], "big")
-            self.several |= code == 0xE2 and segment[2:6] == b"MPF\0"
-            self._position = start + 2 + max(2, int.from_bytes(segment[:2], "big"))
-            self._in_scan = code == 0xDA
-        # Inside a scan 0xFF is followed by 0x00 or a restart marker, so these two cannot be picture data.
-        edge = _JPEG_EDGE.search(data, self._position)
-        if edge is None:
-            self._position = max(self._position, len(data) - 1)
-            return None
-        self.whole = data[edge.start() + 1] == 0xD9
-        return edge.end() if self.whole else edge.start()
+def _fault(sizes: Collection[tuple[int, int]], parts: int = 0) -> str:
+    """What is wrong with a file that says so many sizes of itself, and has so many parts."""
+    if parts > MAX_PARTS:
+        return f"it has more than {MAX_PARTS} parts"
+    return "it says two sizes of itself" if len(set(sizes)) > 1 else ""
 
 
 def _jpeg(data: bytes) -> ImageHeader:
     walk = JpegWalk()
     end = walk.find_end(data)
-    fault = "" if end is not None and walk.whole else "its end is missing"
-    return ImageHeader("JPEG", walk.size, fault=fault)
+    fault = "its end is missing" if end is None or not walk.whole else _fault(walk.sizes)
+    return ImageHeader("JPEG", _largest(walk.sizes), fault=fault)
 
 
 def _png(data: bytes) -> ImageHeader:
-    size, orientation, position = None, 1, 8
+    sizes, orientation, position, parts = list[tuple[int, int]](), 1, 8, 0
     while True:
         length, name = int.from_bytes(data[position : position + 4], "big"), data[position + 4 : position + 8]
         body = memoryview(data)[position + 8 : position + 8 + length]
         check = data[position + 8 + length : position + 12 + length]
+        parts += 1
         if name == b"IHDR" and len(body) == 13:
-            size = struct.unpack(">II", body[:8])
-        if len(check) < 4:
-            return ImageHeader("PNG", size, fault="its end is missing")
+            sizes.append(struct.unpack(">II", body[:8]))
+        fault = "its end is missing" if len(check) < 4 else ""
         # Upper case marks the chunks that pixels depend on; damage elsewhere does no harm.
-        if name[:1].isupper() and zlib.crc32(body, zlib.crc32(name)) != int.from_bytes(check, "big"):
-            return ImageHeader("PNG", size, fault="its data are damaged (a checksum is wrong)")
+        if not fault and name[:1].isupper() and zlib.crc32(body, zlib.crc32(name)) != int.from_bytes(check, "big"):
+            fault = "its data are damaged (a checksum is wrong)"
         if name == b"eXIf":
             orientation = _exif_orientation(bytes(body))
-        if name == b"IEND":
-            return ImageHeader("PNG", size, orientation)
+        if fault or name == b"IEND" or parts > MAX_PARTS:
+            return ImageHeader("PNG", _largest(sizes), orientation, fault=fault or _fault(sizes, parts))
         position += 12 + length
 
 
 def _webp(data: bytes) -> ImageHeader:
-    orientation, position, size = 1, 12, None
+    orientation, position, sizes, parts = 1, 12, list[tuple[int, int]](), 0
     declared = 8 + int.from_bytes(data[4:8], "little")
-    while position + 8 <= min(len(data), declared):
+    while position + 8 <= min(len(data), declared) and parts <= MAX_PARTS:
         name, length = data[position : position + 4], int.from_bytes(data[position + 4 : position + 8], "little")
         body = data[position + 8 : position + 8 + (length if name == b"EXIF" else 10)]
+        parts += 1
         if name == b"VP8X" and len(body) == 10:
-            size = int.from_bytes(body[4:7], "little") + 1, int.from_bytes(body[7:10], "little") + 1
-        elif name == b"VP8L" and len(body) >= 5 and size is None:
+            sizes.append((int.from_bytes(body[4:7], "little") + 1, int.from_bytes(body[7:10], "little") + 1))
+        elif name == b"VP8L" and len(body) >= 5:
             bits = int.from_bytes(body[1:5], "little")
-            size = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
-        elif name == b"VP8 " and len(body) == 10 and size is None:
-            size = int.from_bytes(body[6:8], "little") & 0x3FFF, int.from_bytes(body[8:10], "little") & 0x3FFF
+            sizes.append(((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1))
+        elif name == b"VP8 " and len(body) == 10:
+            sizes.append((int.from_bytes(body[6:8], "little") & 0x3FFF, int.from_bytes(body[8:10], "little") & 0x3FFF))
         elif name == b"EXIF":
             orientation = _exif_orientation(body.removeprefix(b"Exif\0\0"))
         position += 8 + length + length % 2
-    return ImageHeader("WebP", size, orientation, fault="its end is missing" if len(data) < declared else "")
+    fault = "its end is missing" if len(data) < declared else _fault(sizes, parts)
+    return ImageHeader("WebP", _largest(sizes), orientation, fault=fault)
 
 
 def _tiff(data: bytes) -> ImageHeader:
-    tags = dict(_tiff_tags(data))
-    size = (tags[256], tags[257]) if 256 in tags and 257 in tags else None
+    given = list(_tiff_tags(data))
+    tags = dict(given)
+    # Of a tag that comes twice libtiff believes the first; and a tile is decoded in one piece, however little of it
+    # is in the picture.
+    sides = [max((value for each, value in given if each == tag), default=0) for tag in (256, 257, 322, 323)]
+    whole, tile = (sides[0], sides[1]), (sides[2], sides[3])
+    size = _largest([whole, tile] if tile[0] * tile[1] > _LARGE_TILE else [whole]) if min(whole) > 0 else None
     # libtiff multiplies separate 8-bit alpha into the colours; other colours come as they are stored.
     alpha, bits = tags.get(338), tags.get(258)
     return ImageHeader("TIFF", size, premultiplied=alpha == 1 or (alpha == 2 and bits == 8))
@@ -221,7 +193,7 @@ def _tiff_tags(data: bytes) -> Iterator[tuple[int, int]]:
         for _ in range(min(count, 4096)):
             tag, kind, number, value = struct.unpack_from(order + entry_form, data, position)
             position += struct.calcsize(order + entry_form)
-            form = {1: "B", 3: "H", 4: "I", 16: "Q"}.get(kind)
+            form = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 16: "Q", 17: "q"}.get(kind)
             if form is None:
                 continue
             if number * struct.calcsize(form) <= len(value):
@@ -239,10 +211,11 @@ def _exif_orientation(exif: bytes) -> int:
 
 def _avif(data: bytes) -> ImageHeader:
     head = data[: 1 << 20].partition(b"mdat")[0]
-    sizes = [struct.unpack(">II", m.group(1)) for m in re.finditer(rb"ispe\0\0\0\0(.{8})", head, re.DOTALL)]
+    # Boxes come in any order, and these bytes do not come about by chance.
+    sizes = [struct.unpack(">II", m.group(1)) for m in re.finditer(rb"ispe\0\0\0\0(.{8})", data, re.DOTALL)]
     turn, mirror = (re.search(rb"\0\0\0\x09" + name + rb"(.)", head, re.DOTALL) for name in (b"irot", b"imir"))
     turns, axis = turn.group(1)[0] & 3 if turn else 0, mirror.group(1)[0] & 1 if mirror else None
-    return ImageHeader("AVIF", max(sizes, key=lambda s: s[0] * s[1], default=None), _AVIF_ORIENTATION[turns, axis])
+    return ImageHeader("AVIF", _largest(sizes), _AVIF_ORIENTATION[turns, axis])
 
 
 def _bmp(data: bytes) -> ImageHeader:
@@ -259,12 +232,12 @@ def _gif(data: bytes) -> ImageHeader:
 
 
 def _jpeg2000(data: bytes) -> ImageHeader:
-    # The size in the box around the codestream is a copy, and need not agree.
-    codestream = data.find(b"\xff\x4f\xff\x51", 0, 1 << 20)
-    if codestream < 0 or len(data) < codestream + 24:
-        return ImageHeader("JPEG 2000")
-    right, bottom, left, top = struct.unpack_from(">IIII", data, codestream + 8)
-    return ImageHeader("JPEG 2000", (max(0, right - left), max(0, bottom - top)))
+    # The size in the box around the codestream is a copy, and need not agree; nor is the first codestream the one.
+    sizes = []
+    for codestream in re.finditer(rb"\xff\x4f\xff\x51.{4}(.{16})", data, re.DOTALL):
+        right, bottom, left, top = struct.unpack(">IIII", codestream.group(1))
+        sizes.append((max(0, right - left), max(0, bottom - top)))
+    return ImageHeader("JPEG 2000", _largest(sizes))
 
 
 def _pnm(data: bytes) -> ImageHeader:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -82,8 +83,9 @@ def read_image(
     if header is None or header.kind == "HEIC":
         raise _unknown_kind(name, data)
     _check_size(header.size, name, max_pixels)
-    if header.fault:
-        raise ImageError(f"{name}: this {header.kind} picture is cut off or damaged: {header.fault}", _REMEDY_DAMAGED)
+    fault = header.fault or ("" if header.size else "it does not say how large it is")
+    if fault:
+        raise ImageError(f"{name}: this {header.kind} picture is cut off or damaged: {fault}", _REMEDY_DAMAGED)
     # JPEG is decoded straight to upright RGB; elsewhere the asked-for conversion would lose alpha or the 16 bits.
     mode = cv2.IMREAD_COLOR_RGB if header.kind == "JPEG" else cv2.IMREAD_UNCHANGED
     try:
@@ -130,7 +132,8 @@ def _check_size(size: tuple[int, int] | None, name: str, max_pixels: int) -> Non
 def _to_rgb(pixels: npt.NDArray[Any], header: ImageHeader, name: str) -> Image:
     """Grey, BGR or BGRA of 8 or 16 bits, as stored, to upright RGB."""
     if pixels.dtype == np.uint16:
-        pixels = (pixels >> 8).astype(np.uint8)
+        # The upper bytes in their places: shifted copies of a large picture would take several times its memory.
+        pixels = pixels.view(np.uint8)[..., sys.byteorder == "little" :: 2]
     channels = 1 if pixels.ndim == 2 else pixels.shape[2]
     if pixels.dtype != np.uint8 or channels not in (1, 3, 4):
         raise ImageError(

@@ -17,8 +17,9 @@ import numpy.typing as npt
 
 from ltsh_deploy.errors import ImageError, SourceError, UsageError
 from ltsh_deploy.frames import Frame, Kind, Source, plausible_rate
-from ltsh_deploy.image_headers import JpegWalk, recognise_image
+from ltsh_deploy.image_headers import recognise_image
 from ltsh_deploy.images import MAX_PIXELS, MAX_STREAMED_BYTES, Image, read_image
+from ltsh_deploy.jpeg_files import JpegWalk
 
 __all__ = ["StandardInput"]
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from ltsh_deploy.server_config import ServerConfig, is_address
 from ltsh_deploy.server_errors import RequestError
 
-__all__ = ["OPEN_PATHS", "PROTOCOL", "check_access", "offered_protocols"]
+__all__ = ["OPEN_PATHS", "PROTOCOL", "check_access", "cross_origin_headers", "is_preflight", "offered_protocols"]
 
 #: What a browser or a watchdog needs before it has a token; nothing of it is secret.
 OPEN_PATHS = frozenset({"/", "/healthz", "/readyz", "/openapi.json"})
@@ -43,6 +43,19 @@ def check_access(config: ServerConfig, path: str, scheme: str, headers: Mapping[
         # Not by ==, whose time tells how much of a guess is right.
         if not any(secrets.compare_digest(each.encode(), config.token.encode()) for each in given):
             raise RequestError("token", "a token is needed" if not given else "this is not the server's token")
+
+
+def cross_origin_headers(config: ServerConfig, headers: Mapping[str, str]) -> dict[str, str]:
+    """What lets a page of an allowed site read an answer (https://fetch.spec.whatwg.org/#http-cors-protocol)."""
+    origin = headers.get("origin", "")
+    if origin.lower() not in (each.lower() for each in config.origins):
+        return {}
+    return {"access-control-allow-origin": origin, "access-control-expose-headers": "Retry-After", "vary": "Origin"}
+
+
+def is_preflight(method: str, headers: Mapping[str, str]) -> bool:
+    """Whether a browser asks for leave before it sends what a page wants; it brings no token with that."""
+    return method == "OPTIONS" and "origin" in headers and "access-control-request-method" in headers
 
 
 def offered_protocols(headers: Mapping[str, str]) -> list[str]:

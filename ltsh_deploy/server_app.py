@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
+from functools import cache
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Query, Request, Response, WebSocket
@@ -22,6 +22,7 @@ from ltsh_deploy.server_forms import Health, ModelInfo, Results, SkeletonName, r
 from ltsh_deploy.server_gate import Gate, refuse
 from ltsh_deploy.server_metrics import Metrics
 from ltsh_deploy.server_openapi import POSES_BODY, describe
+from ltsh_deploy.server_page import page_headers, read_page
 from ltsh_deploy.server_pictures import Wishes
 from ltsh_deploy.server_rest import find_all
 from ltsh_deploy.server_socket import Session
@@ -29,18 +30,6 @@ from ltsh_deploy.server_uploads import Uploads
 
 __all__ = ["create_app"]
 
-_PAGE = Path(__file__).parent / "assets" / "serve" / "page.html"
-_PAGE_HEADERS = {
-    # The page holds all that it needs, and talks to this server alone.
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'; "
-        "img-src 'self' blob: data:; media-src 'self' blob: data:; base-uri 'none'; form-action 'none'; "
-        "frame-ancestors 'none'"
-    ),
-    "Cache-Control": "no-cache",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-}
 _PATHS = frozenset({*OPEN_PATHS, "/v1/poses", "/v1/model", "/v1/stream", "/metrics"})
 
 
@@ -73,12 +62,16 @@ def create_app(estimator: PoseEstimator, config: ServerConfig, model_name: str) 
         lifespan=lifespan,
         redirect_slashes=False,
     )
-    app.openapi = lambda: describe(app, config, OPEN_PATHS)  # type: ignore[method-assign]
+    # Once: it takes long, and whoever comes without a token may ask for it.
+    description = cache(lambda: describe(app, config, OPEN_PATHS))
+    app.openapi = description  # type: ignore[method-assign]
+    html = read_page()
+    html_headers = page_headers(html)
     _answer_errors(app)
 
     @app.get("/", include_in_schema=False)
     async def page() -> HTMLResponse:
-        return HTMLResponse(_PAGE.read_bytes(), headers=_PAGE_HEADERS)
+        return HTMLResponse(html, headers=html_headers)
 
     @app.get("/healthz", responses=responses(403))
     async def health() -> Health:
@@ -122,9 +115,10 @@ def create_app(estimator: PoseEstimator, config: ServerConfig, model_name: str) 
 
     @app.websocket("/v1/stream")
     async def stream(websocket: WebSocket) -> None:
-        if len(clients) >= config.max_clients or not engine.ready:
+        # While the network fails they are let in: their frames show when it works again.
+        if len(clients) >= config.max_clients or not engine.running:
             await websocket.receive()
-            error = RequestError("overload" if engine.ready else "ending", "no more clients are taken now")
+            error = RequestError("overload" if engine.running else "ending", "no more clients are taken now")
             await refuse("websocket", error, websocket.send)
             return
         session = Session(websocket, engine, metrics)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import math
 import re
 import socket
 from dataclasses import dataclass
@@ -82,6 +83,9 @@ class ServerConfig:
         ):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("max_rate", "upload_s", "idle_s", "unread_s"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise UsageError(f"{name} must be more than 0 and finite, got {getattr(self, name)}")
 
 
 def _is_origin(text: str) -> bool:

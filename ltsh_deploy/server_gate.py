@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Mapping
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ltsh_deploy.server_access import check_access
+from ltsh_deploy.server_access import check_access, cross_origin_headers, is_preflight
 from ltsh_deploy.server_config import ServerConfig
 from ltsh_deploy.server_errors import RequestError
 from ltsh_deploy.server_metrics import Metrics
@@ -38,6 +38,7 @@ class Gate:
         async def counting_send(message: Message) -> None:
             if message["type"].endswith("http.response.start"):
                 self._metrics.request(path, message["status"])
+                message["headers"] = [*message.get("headers", ()), *_encoded(allowance)]
             await send(message)
 
         headers: dict[str, str] = {}
@@ -45,6 +46,16 @@ class Gate:
             key = name.decode("latin-1")
             # A header that comes twice counts as one list, so that nothing hides behind the first.
             headers[key] = f"{headers[key]}, {value.decode('latin-1')}" if key in headers else value.decode("latin-1")
+        allowance = cross_origin_headers(self._config, headers)
+        if allowance and is_preflight(scope.get("method", ""), headers):
+            allowance |= {
+                "access-control-allow-methods": "GET, POST",
+                "access-control-allow-headers": "Authorization, Content-Type",
+                "access-control-max-age": "600",
+            }
+            await counting_send({"type": "http.response.start", "status": 204, "headers": []})
+            await counting_send({"type": "http.response.body"})
+            return
         try:
             check_access(self._config, scope["path"], scope["scheme"], headers)
         except RequestError as error:
@@ -65,12 +76,15 @@ async def refuse(kind: str, error: RequestError, send: Send) -> None:
     """
     prefix = "websocket.http" if kind == "websocket" else "http"
     body = json.dumps(error.body).encode()
-    headers: dict[str, Any] = {
+    headers = {
         "content-type": "application/json",
         "content-length": str(len(body)),
         "connection": "close",
         **{name.lower(): value for name, value in error.headers.items()},
     }
-    encoded = [(name.encode(), value.encode()) for name, value in headers.items()]
-    await send({"type": f"{prefix}.response.start", "status": error.status, "headers": encoded})
+    await send({"type": f"{prefix}.response.start", "status": error.status, "headers": _encoded(headers)})
     await send({"type": f"{prefix}.response.body", "body": body})
+
+
+def _encoded(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]

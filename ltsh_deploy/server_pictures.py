@@ -15,6 +15,7 @@ from ltsh_deploy.errors import ImageError
 from ltsh_deploy.estimator import PoseEstimator, View
 from ltsh_deploy.image_headers import read_header, recognise_image
 from ltsh_deploy.images import read_image
+from ltsh_deploy.jpeg_files import has_more_scans
 from ltsh_deploy.poses import Poses
 from ltsh_deploy.resampling import Pass
 from ltsh_deploy.server_errors import RequestError
@@ -62,8 +63,11 @@ class Prepared:
     seconds: float
 
 
-def check_picture(data: bytes, max_bytes: int, max_pixels: int) -> None:
+def check_picture(data: bytes, max_bytes: int, max_pixels: int) -> int:
     """Make sure that a picture may be decoded: its kind, its bytes, and the pixels that its header promises.
+
+    Returns:
+        Their number.
 
     Raises:
         RequestError: otherwise.
@@ -74,59 +78,35 @@ def check_picture(data: bytes, max_bytes: int, max_pixels: int) -> None:
     if kind not in KINDS:
         raise RequestError("not_a_picture", "this is no picture of a kind that is read here", "send JPEG, PNG or WebP")
     header = read_header(data)
-    said = None if header is None else header.size, _FIRST_SIZE.get(kind, _unknown)(data)
-    sizes = {size for size in said if size is not None}
-    for width, height in sizes:
-        if width * height > max_pixels:
-            message = f"the picture has {width} x {height} pixels, more than {max_pixels}"
-            raise RequestError("too_many_pixels", message, "make it smaller")
-    fault = header.fault if header else ""
-    if not fault and len(sizes) != 1:
-        fault = "it says two sizes" if sizes else "it does not say how large it is"
-    # In the data of a scan, 0xFF is never followed by this.
-    if not fault and kind == "JPEG" and data.count(b"\xff\xda") > _MAX_SCANS:
+    assert header is not None
+    fault = header.fault
+    if header.size is None:
+        fault = fault or "it does not say how large it is"
+    elif header.size[0] * header.size[1] > max_pixels:
+        message = f"the picture has {header.size[0]} x {header.size[1]} pixels, more than {max_pixels}"
+        raise RequestError("too_many_pixels", message, "make it smaller")
+    if not fault and kind == "JPEG" and has_more_scans(data, _MAX_SCANS):
         fault = f"it has more than {_MAX_SCANS} scans"
     if fault:
         raise RequestError("damaged", f"this {kind} picture is cut off or damaged: {fault}", "send it again")
+    assert header.size is not None
+    return header.size[0] * header.size[1]
 
 
-def _unknown(data: bytes) -> tuple[int, int] | None:
-    return None
-
-
-def _png_size(data: bytes) -> tuple[int, int] | None:
-    """The size that decoders go by stands first, whatever a second header says."""
-    if data[12:16] != b"IHDR" or len(data) < 24:
-        return None
-    return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
-
-
-def _webp_size(data: bytes) -> tuple[int, int] | None:
-    """The size in the first chunk, which decoders go by."""
-    name, body = data[12:16], data[20:30]
-    if len(body) < 10:
-        return None
-    if name == b"VP8X":
-        return int.from_bytes(body[4:7], "little") + 1, int.from_bytes(body[7:10], "little") + 1
-    if name == b"VP8L":
-        bits = int.from_bytes(body[1:5], "little")
-        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
-    if name == b"VP8 ":
-        return int.from_bytes(body[6:8], "little") & 0x3FFF, int.from_bytes(body[8:10], "little") & 0x3FFF
-    return None
-
-
-_FIRST_SIZE = {"PNG": _png_size, "WebP": _webp_size}
-
-
-def prepare(data: bytes, estimator: PoseEstimator, wishes: Wishes, max_bytes: int, max_pixels: int) -> Prepared:
+def prepare(
+    data: bytes, estimator: PoseEstimator, wishes: Wishes, max_bytes: int, max_pixels: int, at_once: int
+) -> Prepared | None:
     """Decode a picture and scale it for the network.
+
+    Returns:
+        None, and nothing is decoded, for a picture that may be decoded but has more than ``at_once`` pixels.
 
     Raises:
         RequestError: when it is too large, of another kind, or damaged.
     """
     begin = time.perf_counter()
-    check_picture(data, max_bytes, max_pixels)
+    if check_picture(data, max_bytes, max_pixels) > at_once:
+        return None
     try:
         image = read_image(data, "the picture", max_pixels=max_pixels)
     except ImageError as error:

@@ -25,7 +25,8 @@ async def find_all(request: Request, wishes: Wishes, engine: Engine, uploads: Up
         RequestError: when there is none.
     """
     engine.check(wishes)
-    with engine.places():
+    lane = request.client.host if request.client else None
+    with engine.places(lane):
         # Whoever would be refused anyway is so before the body is received.
         pass
     declared = request.headers.get("content-length", "")
@@ -35,8 +36,13 @@ async def find_all(request: Request, wishes: Wishes, engine: Engine, uploads: Up
         except ClientDisconnect:
             raise RequestError("bad_request", "the body is cut off") from None
         request.state.received = True
-        lane = request.client.host if request.client else None
-        with engine.places(min(len(pictures), engine.config.batch)) as places:
+        with contextlib.ExitStack() as stack:
+            try:
+                places = stack.enter_context(engine.places(lane, min(len(pictures), engine.config.batch)))
+            except RequestError as error:
+                for _ in pictures:
+                    metrics.outcome("http", error.code)
+                raise
             task = asyncio.ensure_future(_in_turns(pictures, wishes, engine, metrics, lane, places))
             gone = asyncio.ensure_future(_until_gone(request))
             try:
@@ -74,13 +80,16 @@ async def _in_turns(
     free = asyncio.Semaphore(places)
 
     async def look(picture: Upload) -> dict[str, Any] | RequestError:
-        async with free:
-            try:
+        try:
+            async with free:
                 found = await engine.find(bytes(picture.data), wishes, lane, time.perf_counter())
-                answer = found.answer(found.poses)
-            except RequestError as error:
-                metrics.outcome("http", error.code)
-                return error
+            answer = found.answer(found.poses)
+        except RequestError as error:
+            metrics.outcome("http", error.code)
+            return error
+        except asyncio.CancelledError:
+            metrics.outcome("http", "gone")
+            raise
         metrics.outcome("http", "done")
         return {"source": picture.source, **answer}
 

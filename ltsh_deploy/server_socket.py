@@ -51,6 +51,8 @@ class Session:
             for task in tasks:
                 task.cancel()
             ends = await asyncio.gather(*tasks, return_exceptions=True)
+            if self._waiting is not None:
+                self._metrics.outcome("websocket", "gone")
         for end in ends:
             # A client that went is no news; anything else is a mistake of ours, and is to be seen.
             if isinstance(end, Exception) and not isinstance(end, WebSocketDisconnect):
@@ -125,8 +127,11 @@ class Session:
                 continue
             (number, data, arrived), self._waiting = self._waiting, None
             try:
-                with self._engine.places():
+                with self._engine.places(self):
                     answer = await self._find(number, data, arrived)
+            except asyncio.CancelledError:
+                self._metrics.outcome("websocket", "gone")
+                raise
             except RequestError as error:
                 if error.status == 503:
                     await self._drop(number, "overload")

@@ -69,7 +69,7 @@ def scene() -> Image:
     return np.asarray(draw_scene(*SCENE), np.uint8)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def browser(chromium: str, scene: Image, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     """A browser that gives pages its camera, before which the scene is."""
     folder = tmp_path_factory.mktemp("browser")
@@ -101,10 +101,18 @@ def walkers_browser(chromium: str, shared: Path, tmp_path_factory: pytest.TempPa
         yield browser
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server(chromium: str) -> Iterator[Server]:
     """A server with the package's own model."""
     server = Server()
+    yield server
+    server.end()
+
+
+@pytest.fixture(scope="module")
+def small_server(chromium: str) -> Iterator[Server]:
+    """A server that takes one client at a time."""
+    server = Server("--max-clients", "1")
     yield server
     server.end()
 

@@ -48,6 +48,19 @@ def test_the_page_needs_nothing_from_elsewhere_and_makes_no_markup_of_text() -> 
     assert not re.findall(r"<[^>]+ (?:on\w+|style)=", text), "inline handlers and styles, which a strict policy forbids"
 
 
+def test_no_script_runs_but_the_pages_own(page: Page, server: Server) -> None:
+    begin(page, server)
+    write = "document.title = 1"
+    for way in (f"s.textContent = '{write}'", f"s.src = 'data:text/javascript,{write}'"):
+        page.evaluate(
+            f"try {{ const s = document.createElement('script'); {way}; document.body.append(s) }} catch {{ 0 }}"
+        )
+    markup = f"<img src=x onerror='{write}'>"
+    page.evaluate(f'try {{ document.body.insertAdjacentHTML("beforeend", "{markup}") }} catch {{ 0 }}')
+    page.evaluate("new Promise((done) => setTimeout(done, 200))")
+    assert page.evaluate("document.title") != "1"
+
+
 def test_everything_can_be_done_by_keys(page: Page, server: Server) -> None:
     begin(page, server)
     assert page.evaluate("document.activeElement.id") == "begin"
@@ -141,10 +154,9 @@ def test_a_camera_that_is_unplugged_is_explained(page: Page, server: Server) -> 
     assert page.evaluate("part('notice').hidden")
 
 
-def test_a_page_that_is_left_leaves_the_server(page: Page, serve: Callable[..., Server]) -> None:
-    server = serve("--max-clients", "1")
-    begin(page, server)
-    page.open(f"{server.address}healthz")
+def test_a_page_that_is_left_leaves_the_server(page: Page, small_server: Server) -> None:
+    begin(page, small_server)
+    page.open(f"{small_server.address}healthz")
     page.wait_for("document.body.innerText.includes('ok') && typeof part === 'undefined'")
     page.evaluate("history.back()")
     page.wait_for("typeof part === 'function' && socket && socket.readyState === 1")
@@ -247,12 +259,12 @@ def test_the_page_comes_back_when_the_server_does(page: Page, serve: Callable[..
     assert len([each for each in page.answers if "people" in each]) > before
 
 
-def test_a_full_server_says_so(browser: Browser, page: Page, serve: Callable[..., Server]) -> None:
-    server, another = serve("--max-clients", "1"), browser.page()
-    begin(page, server)
-    another.open(server.address)
+def test_a_full_server_says_so(browser: Browser, page: Page, small_server: Server) -> None:
+    another = browser.page()
+    begin(page, small_server)
+    another.open(small_server.address)
     another.wait_for("part('connection').innerText.startsWith('the server takes no more clients now')")
-    page.open(f"{server.address}healthz")
+    page.open(f"{small_server.address}healthz")
     another.wait_for(OPEN)
     another.close()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import struct
+import tracemalloc
 import zlib
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,9 @@ from PIL import Image, ImageOps
 
 from ltsh_deploy.descriptions import RESIZE_RULE
 from ltsh_deploy.errors import ImageError, UsageError
-from ltsh_deploy.image_headers import JpegWalk, is_animated, read_header
+from ltsh_deploy.image_headers import is_animated, read_header
 from ltsh_deploy.images import PADDING, apply, check_image, place, read_image
+from ltsh_deploy.jpeg_files import MAX_PARTS, JpegWalk, has_more_scans
 
 # Four quarters of unlike colours: no rotation, mirror image or swap of channels looks like another.
 QUARTERS = np.zeros((48, 80, 3), np.uint8)
@@ -180,6 +182,112 @@ def test_bombs_are_refused_before_they_are_decoded() -> None:
             read_image(data, max_pixels=90 * 60 - 1)
 
 
+def chunks_of(name: bytes, *bodies: bytes) -> bytes:
+    """Chunks of a WebP."""
+    return b"".join(name + struct.pack("<I", len(body)) + body + bytes(len(body) % 2) for body in bodies)
+
+
+def riff(data: bytes) -> bytes:
+    return b"RIFF" + struct.pack("<I", 4 + len(data)) + b"WEBP" + data
+
+
+def lying_pictures() -> dict[str, bytes]:
+    """Pictures of 200 x 200 pixels that say in one place how large they are, and in another that they are tiny."""
+    large = np.zeros((200, 200, 3), np.uint8)
+    heads = [struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0) for side in (200, 8)]
+    data = (b"IDAT", zlib.compress(bytes(200 * 601))), (b"IEND", b"")
+    jpeg = encode(large, "JPEG")
+    frame = jpeg[jpeg.index(b"\xff\xc0") :][:19]
+    tiny = frame[:5] + struct.pack(">HH", 8, 8) + frame[9:]
+    webp = encode(large, "WEBP", lossless=True)[12:]
+    canvas = chunks_of(b"VP8X", bytes(4) + struct.pack("<I", 7)[:3] + struct.pack("<I", 7)[:3])
+    tags = [(256, 200), (257, 200), (256, 8), (257, 8)]
+    tiff = struct.pack("<2sHIH", b"II", 42, 8, len(tags))
+    tiff += b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags) + bytes(4)
+    codestream = b"\xff\x4f\xff\x51" + struct.pack(">HHIIII", 47, 0, 8, 8, 0, 0)
+    jp2 = encode(large, "JPEG2000")
+    avif = encode(large, "AVIF")
+    return {
+        "PNG, first": png([(b"IHDR", heads[0]), (b"IHDR", heads[1]), *data]),
+        "PNG, last": png([(b"IHDR", heads[1]), (b"IHDR", heads[0]), *data]),
+        "WebP, first": riff(webp + canvas),
+        "WebP, last": riff(canvas + webp),
+        "JPEG, first": jpeg.replace(frame, frame + tiny),
+        "JPEG, last": jpeg.replace(frame, tiny + frame),
+        "TIFF, first": tiff,
+        "TIFF, signed": struct.pack("<2sHIH", b"II", 42, 8, 2)
+        + b"".join(struct.pack("<HHIi", tag, 9, 1, 200) for tag in (256, 257))
+        + bytes(4),
+        "TIFF, its tile": struct.pack("<2sHIH", b"II", 42, 8, 4)
+        + b"".join(struct.pack("<HHII", *tag) for tag in ((256, 4, 1, 8), (257, 4, 1, 8)))
+        + b"".join(struct.pack("<HHII", *tag) for tag in ((322, 4, 1, 1 << 20), (323, 4, 1, 64)))
+        + bytes(4),
+        "PNM, in a comment": b"P6 #\r200 200\n8 8\n255\n" + bytes(300),
+        "JPEG 2000, in another box": jp2[:12] + struct.pack(">I4s", 8 + 24, b"free") + codestream + jp2[12:],
+        "AVIF, behind the data": avif[:32] + struct.pack(">I4s", 8, b"mdat") + avif[32:],
+    }
+
+
+@pytest.mark.parametrize("name", lying_pictures())
+def test_the_largest_size_counts_that_a_picture_says(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("it is decoded"))
+    with pytest.raises(ImageError, match="pixels are more than the limit of 10000"):
+        read_image(lying_pictures()[name], max_pixels=10_000)
+    # And where it would be allowed, a decoder that believes the other size does not get it.
+    header = read_header(lying_pictures()[name])
+    assert header is not None
+    assert bool(header.fault) == (header.kind in ("PNG", "WebP", "JPEG"))
+
+
+def test_a_deep_picture_takes_little_more_than_itself() -> None:
+    data = cv2.imencode(".png", np.zeros((1000, 1000, 4), np.uint16))[1].tobytes()
+    tracemalloc.start()
+    try:
+        read_image(data)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # 15 bytes a pixel: 8 as decoded, and the stages of blending. A shifted copy would make it 20.
+    assert peak < 17 * 1000 * 1000
+
+
+@pytest.mark.parametrize(
+    "data", [b"\xff\xd8\xff\xd9", b"P6 #" + b"x" * 5000 + b"\n200 200\n255\n", b"II\x2a\0\x08\0\0\0" + bytes(60)]
+)
+def test_a_picture_that_does_not_say_its_size_is_not_decoded(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("it is decoded"))
+    with pytest.raises(ImageError, match="does not say how large it is"):
+        read_image(data)
+
+
+def test_a_walk_over_millions_of_empty_parts_is_given_up() -> None:
+    many = MAX_PARTS + 1
+    whole = {kind: encode(QUARTERS, kind) for kind in ("JPEG", "PNG", "WEBP")}
+    empty = struct.pack(">I", 0) + b"tEXt" + struct.pack(">I", zlib.crc32(b"tEXt"))
+    for data in (
+        whole["JPEG"][:2] + b"\xff\xfe\0\2" * many + whole["JPEG"][2:],
+        whole["PNG"][:33] + empty * many + whole["PNG"][33:],
+        riff(whole["WEBP"][12:] + chunks_of(b"JUNK", *[b""] * many)),
+    ):
+        with pytest.raises(ImageError, match="damaged"):
+            read_image(data)
+    # Restarts are no segments: large pictures have very many.
+    assert read_image(whole["JPEG"][:2] + b"\xff\xd0" * many + whole["JPEG"][2:]).shape == QUARTERS.shape
+
+
+def test_scans_are_counted_to_the_end_of_the_picture() -> None:
+    data = encode(SMOOTH, "JPEG", progressive=True)
+    scans = data.count(b"\xff\xda")
+    assert scans > 3
+    assert has_more_scans(data, scans - 1)
+    assert not has_more_scans(data, scans)
+    assert not has_more_scans(data + b"\xff\xda" * 500, scans)
+    # What looks like the picture's end, in a comment between two scans, hides nothing that comes after.
+    last = data.rindex(b"\xff\xda")
+    hidden = data[:last] + b"\xff\xfe\0\x04\xff\xd9" + data[last:]
+    assert has_more_scans(hidden, scans - 1)
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [
@@ -251,7 +359,7 @@ def test_the_end_of_a_jpeg_is_found_whatever_the_pieces(step: int, progressive: 
             break
     assert end == len(data)
     assert walk.whole
-    assert walk.size == (90, 60)
+    assert walk.sizes == [(90, 60)]
 
 
 def test_arrays_are_checked() -> None:

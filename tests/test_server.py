@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
+import re
+import socket
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import cast
 
 import httpx
 import pytest
 
+from ltsh_deploy import server_app
 from ltsh_deploy.errors import LtshError
 from ltsh_deploy.estimator import PoseEstimator
 from ltsh_deploy.images import read_image
 from ltsh_deploy.pose_formats import FramePoses, to_record
 from ltsh_deploy.runtimes import Runtime
-from tests.serving import ColourRuntime, Running, encoded, serving
+from ltsh_deploy.server_openapi import describe
+from tests.serving import ColourRuntime, Running, encoded, serving, wait_for
 
 TOKEN = "a-token-of-a-test-1234"
 
@@ -219,6 +227,76 @@ class TestAccess:
     )
     def test_a_name_that_somebody_points_here_leads_nowhere(self, server: Running, host: str, status: int) -> None:
         assert server.get("/v1/model", headers={"Host": host}).status_code == status
+
+
+class TestOtherSites:
+    FRIEND = "https://friend.example"
+
+    def test_their_pages_may_read_answers_and_errors(self, closed: Running) -> None:
+        for headers, status in ((closed.headers, 200), ({}, 401)):
+            answer = closed.get("/v1/model", headers=headers | {"Origin": self.FRIEND})
+            assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (status, self.FRIEND)
+            assert answer.headers["vary"] == "Origin"
+        assert "access-control-allow-origin" not in closed.get("/v1/model").headers
+
+    def test_browsers_ask_for_leave_without_the_token(self, closed: Running) -> None:
+        asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
+        answer = httpx.options(f"{closed.address}/v1/poses", headers=asked | {"Origin": self.FRIEND})
+        assert answer.status_code == 204
+        assert "POST" in answer.headers["access-control-allow-methods"]
+        assert "Authorization" in answer.headers["access-control-allow-headers"]
+        evil = httpx.options(f"{closed.address}/v1/poses", headers=asked | {"Origin": "https://evil.example"})
+        assert evil.status_code == 403
+        assert "access-control-allow-origin" not in evil.headers
+
+
+def test_the_page_runs_its_own_script_and_no_other(server: Running) -> None:
+    answer = server.get("/")
+    policy = dict(each.split(" ", 1) for each in answer.headers["content-security-policy"].split("; "))
+    assert policy["default-src"] == "'none'"
+    for element in ("script", "style"):
+        (text,) = re.findall(f"<{element}>(.*?)</{element}>", answer.text, re.DOTALL)
+        hashed = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert policy[f"{element}-src"] == f"'sha256-{hashed}'"
+    assert answer.headers["permissions-policy"] == "camera=(self), microphone=(), geolocation=()"
+
+
+def test_a_kept_connection_is_answered_without_delay(server: Running) -> None:
+    # Where the parts of an answer wait for each other's confirmation, each takes 40 ms and more.
+    times = []
+    with httpx.Client(base_url=server.address) as client:
+        for _ in range(21):
+            begin = time.perf_counter()
+            client.get("/healthz")
+            times.append(time.perf_counter() - begin)
+    assert sorted(times)[10] < 0.03
+
+
+def test_the_description_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+    monkeypatch.setattr(server_app, "describe", lambda *given: made.append(given) or describe(*given))
+    with serving() as running:
+        assert running.get("/openapi.json").json() == running.get("/openapi.json").json()
+    assert len(made) == 1
+
+
+def test_pictures_that_find_no_place_are_counted() -> None:
+    with serving(queue=1) as running, ThreadPoolExecutor(1) as pool:
+        running.runtime.open.clear()
+        body = encoded()
+        with socket.create_connection(("127.0.0.1", running.port)) as late:
+            # It is let in, and when all of it has come the place is taken.
+            head = f"POST /v1/poses HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
+            late.sendall(head.encode() + body[:-1])
+            wait_for(lambda: running.get("/healthz").status_code == 200)
+            first = pool.submit(running.post, body)
+            wait_for(lambda: running.figure("ltsh_queue_pictures") == 1)
+            late.sendall(body[-1:])
+            assert late.recv(4096).startswith(b"HTTP/1.1 503")
+        running.runtime.open.set()
+        assert first.result().status_code == 200
+        for outcome in ("overload", "done"):
+            assert running.figure(f'ltsh_pictures_total{{outcome="{outcome}",way="http"}}') == 1
 
 
 def test_the_description_names_every_path_and_error(server: Running) -> None:

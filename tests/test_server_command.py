@@ -8,6 +8,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from ltsh_deploy.cli import main, serve_job
 from ltsh_deploy.errors import ExitCode, UsageError
 from ltsh_deploy.server import tls_context
 from ltsh_deploy.server_config import ServerConfig, is_loopback
-from tests.serving import process
+from tests.serving import encoded, process
 
 TOKEN = "a-token-of-a-test-1234"
 
@@ -89,6 +90,13 @@ def test_an_origin_that_is_none_is_refused(origin: str) -> None:
         ServerConfig(origins=(origin,))
 
 
+@pytest.mark.parametrize("rate", ["nan", "inf"])
+def test_a_rate_that_is_no_number_is_refused(asked: list[Any], rate: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.main(["serve", "--port", "0", "--max-rate", rate]) == ExitCode.USAGE
+    assert "max_rate" in capsys.readouterr().err
+    assert not asked
+
+
 def test_a_port_that_is_taken_is_said_before_the_model_is_opened(
     asked: list[Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -150,6 +158,20 @@ def test_a_signal_ends_it_well(tmp_path: Path, number: int, code: int) -> None:
         assert running.process.wait(15) == code
         idle.close()
         assert running.log.read_text().endswith("interrupted\n")
+
+
+def test_a_request_that_has_begun_is_answered_before_the_end(tmp_path: Path) -> None:
+    body = encoded()
+    with process(tmp_path, ends=True) as running, running.socket() as connection:
+        head = f"POST /v1/poses HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
+        connection.sendall(head.encode() + body[:-1])
+        # Its beginning has been read when another, later one has been.
+        assert running.works()
+        running.process.send_signal(signal.SIGTERM)
+        time.sleep(0.3)
+        connection.sendall(body[-1:])
+        assert connection.recv(4096).startswith(b"HTTP/1.1 200")
+        assert running.process.wait(15) == 143
 
 
 def test_without_its_packages_it_says_which_line_brings_them() -> None:

@@ -69,9 +69,11 @@ BOMBS = {
     "png, large at second sight": (png((8, 8), (60_000, 60_000)), "too_many_pixels"),
     "webp": (webp(LARGE_VP8L), "too_many_pixels"),
     "webp, small at second sight": (webp(LARGE_VP8L, SMALL_VP8X), "too_many_pixels"),
-    "webp, large at second sight": (webp(SMALL_VP8X, LARGE_VP8L), "damaged"),
+    "webp, large at second sight": (webp(SMALL_VP8X, LARGE_VP8L), "too_many_pixels"),
     "jpeg": (jpeg(65_500, 65_500), "too_many_pixels"),
     "jpeg of many scans": (many_scans(), "damaged"),
+    "jpeg of many segments": (b"\xff\xd8" + b"\xff\xfe\0\2" * 4_000_000 + encoded()[2:], "damaged"),
+    "png of many chunks": (encoded(".png")[:33] + chunk(b"tEXt", b"") * 1_300_000 + encoded(".png")[33:], "damaged"),
     "no size": (b"\xff\xd8\xff\xd9", "damaged"),
 }
 
@@ -84,6 +86,12 @@ def test_a_bomb_does_not_go_off(server: Process, name: str) -> None:
     assert answer.json()["error"]["code"] == code
     assert time.perf_counter() - begin < 2
     assert server.memory("VmHWM") - before < 60
+
+
+def test_what_follows_a_picture_is_no_part_of_it(server: Process) -> None:
+    # A motion photo: its video holds, by chance, what marks a scan.
+    answer = httpx.post(f"{server.address}v1/poses", content=encoded() + b"\0video\xff\xda" * 1000, timeout=30)
+    assert answer.status_code == 200
 
 
 @pytest.mark.parametrize("declared", [True, False], ids=["said before", "in pieces"])
@@ -119,6 +127,19 @@ def test_a_body_that_nobody_wants_is_not_waited_for(server: Process, path: str, 
         answer = connection.recv(4096)
         assert answer.startswith(f"HTTP/1.1 {status}".encode())
         assert b"connection: close\r\n" in answer.lower()
+
+
+def test_a_body_after_the_answer_ends_the_connection() -> None:
+    with serving() as running, socket.create_connection(("127.0.0.1", running.port)) as connection:
+        connection.settimeout(10)
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n")
+        # Else a byte every few seconds would keep it for ever.
+        end = time.monotonic() + 3
+        answer = b""
+        while piece := connection.recv(4096):
+            answer += piece
+        assert answer.startswith(b"HTTP/1.1 200")
+        assert time.monotonic() < end
 
 
 def test_a_picture_that_cannot_be_used_leaves_the_connection(server: Process) -> None:
@@ -222,6 +243,23 @@ def test_pings_that_nobody_reads_the_answers_to_pile_up_nowhere(server: Process)
             pass
         assert server.memory() - before < 30
     assert server.works()
+
+
+def test_who_is_refused_or_goes_at_once_writes_nothing_into_the_log(server: Process) -> None:
+    before = server.log.read_text()
+    head = b"GET /v1/stream HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    head += b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    with server.socket() as connection:
+        connection.sendall(head + b"Origin: https://evil.example\r\n\r\n")
+        assert connection.recv(4096).startswith(b"HTTP/1.1 403")
+    for number in range(60):
+        with server.socket() as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.sendall(head + b"\r\n" + frame(2, encoded()) * (number % 3))
+            time.sleep(number % 4 / 200)
+    wait_for(lambda: "ltsh_websockets 0.0" in httpx.get(f"{server.address}metrics").text)
+    assert server.works()
+    assert server.log.read_text() == before
 
 
 def test_a_message_in_endless_pieces_is_no_message(server: Process) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection
 
+from ltsh_deploy import server_engine
+from ltsh_deploy.server_pictures import prepare
 from tests.serving import ColourRuntime, Running, encoded, pixels, serving, wait_for
 
 ROOT = Path(__file__).parent.parent
@@ -117,11 +120,11 @@ def test_a_client_that_sends_too_many_frames_is_told_so() -> None:
 
 
 def test_overload_is_said_at_once_and_passes() -> None:
-    with serving(queue=2) as running:
+    with serving(queue=2) as running, running.connect() as other:
         running.runtime.open.clear()
-        posts = [threading.Thread(target=running.post, args=(PICTURE,)) for _ in range(2)]
-        for post in posts:
-            post.start()
+        post = threading.Thread(target=running.post, args=(PICTURE,))
+        post.start()
+        other.send(PICTURE)
         wait_for(lambda: running.figure("ltsh_queue_pictures") == 2)
         refused = running.post(PICTURE)
         assert (refused.status_code, refused.json()["error"]["code"]) == (503, "overload")
@@ -129,10 +132,78 @@ def test_overload_is_said_at_once_and_passes() -> None:
         with running.connect() as client:
             assert ask(client, PICTURE) == {"seq": 0, "dropped": "overload"}
             running.runtime.open.set()
-            for post in posts:
-                post.join(20)
+            post.join(20)
+            assert "people" in answer(other)
             assert "people" in ask(client, PICTURE)
         assert running.figure("ltsh_queue_pictures") == 0
+
+
+def test_who_wants_much_leaves_places_to_others() -> None:
+    with serving(queue=8) as running:
+        running.runtime.open.clear()
+        with ThreadPoolExecutor(8) as pool:
+            posts = [pool.submit(running.post, PICTURE) for _ in range(8)]
+            wait_for(lambda: sum(post.done() for post in posts) == 4)
+            with running.connect() as client:
+                client.send(PICTURE)
+                wait_for(lambda: running.figure("ltsh_queue_pictures") == 5)
+                running.runtime.open.set()
+                assert "people" in answer(client)
+            assert sorted(post.result().status_code for post in posts) == [200] * 4 + [503] * 4
+        assert running.figure("ltsh_queue_pictures") == 0
+
+
+def test_large_pictures_leave_a_decoder_to_small_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Else two clients that send what takes seconds to decode would keep all others waiting.
+    going_on = threading.Event()
+
+    def slow_if_large(*given: Any) -> Any:
+        prepared = prepare(*given)
+        if prepared is not None and prepared.width > 1000:
+            assert going_on.wait(30)
+        return prepared
+
+    monkeypatch.setattr(server_engine, "prepare", slow_if_large)
+    monkeypatch.setattr(server_engine, "_LARGE", 1000 * 1000)
+    with serving() as running, ThreadPoolExecutor(3) as pool, running.connect() as client:
+        posts = [pool.submit(running.post, encoded(".jpg", 1280, 960)) for _ in range(3)]
+        wait_for(lambda: running.figure("ltsh_queue_pictures") == 3)
+        try:
+            assert "people" in ask(client, PICTURE)
+        finally:
+            going_on.set()
+        assert [post.result().status_code for post in posts] == [200] * 3
+
+
+def test_every_frame_is_counted_once_also_of_those_who_go() -> None:
+    with serving(max_rate=1000.0) as running:
+        running.runtime.open.clear()
+        with running.connect() as client:
+            client.send(PICTURE)
+            wait_for(lambda: running.figure("ltsh_queue_pictures") == 1)
+            for _ in range(3):
+                client.send(PICTURE)
+            assert [answer(client) for _ in range(2)] == [{"seq": number, "dropped": "newer"} for number in (1, 2)]
+        wait_for(lambda: running.figure("ltsh_websockets") == 0)
+        running.runtime.open.set()
+        counted = {
+            outcome: running.figure(f'ltsh_pictures_total{{outcome="{outcome}",way="websocket"}}')
+            for outcome in ("done", "dropped, newer", "gone")
+        }
+        assert counted == {"done": 0, "dropped, newer": 2, "gone": 2}
+
+
+def test_while_the_network_fails_clients_are_let_in_and_show_when_it_works_again() -> None:
+    with serving() as running:
+        running.runtime.error = ValueError("out of memory")
+        for _ in range(3):
+            running.post(PICTURE)
+        assert running.get("/readyz").status_code == 503
+        with running.connect() as client:
+            assert ask(client, PICTURE)["error"]["code"] == "failed"
+            running.runtime.error = None
+            assert "people" in ask(client, PICTURE)
+        assert running.get("/readyz").status_code == 200
 
 
 def test_there_are_so_many_clients_and_no_more() -> None:
@@ -167,6 +238,12 @@ def test_a_message_that_is_too_large_ends_the_connection() -> None:
             assert "people" in ask(client, PICTURE)
 
 
+@pytest.fixture(scope="module")
+def closed() -> Iterator[Running]:
+    with serving(token=TOKEN) as running:
+        yield running
+
+
 class TestAccess:
     @pytest.mark.parametrize(
         ("options", "status"),
@@ -178,21 +255,19 @@ class TestAccess:
             ({"origin": "null"}, 403),
         ],
     )
-    def test_a_handshake_is_refused(self, options: dict[str, Any], status: int) -> None:
-        with serving(token=TOKEN) as running:
-            with pytest.raises(InvalidStatus) as refused:
-                running.connect(**options)
-            assert refused.value.response.status_code == status
-            assert json.loads(refused.value.response.body)["error"]["code"] in ("token", "origin")
+    def test_a_handshake_is_refused(self, closed: Running, options: dict[str, Any], status: int) -> None:
+        with pytest.raises(InvalidStatus) as refused:
+            closed.connect(**options)
+        assert refused.value.response.status_code == status
+        assert json.loads(refused.value.response.body)["error"]["code"] in ("token", "origin")
 
-    def test_the_token_comes_as_a_subprotocol_and_does_not_go_back(self) -> None:
-        with serving(token=TOKEN) as running:
-            offered: Any = ["ltsh.v1", f"ltsh.token.{TOKEN}"]
-            origin: Any = running.address
-            with running.connect(additional_headers={}, subprotocols=offered, origin=origin) as client:
-                assert client.subprotocol == "ltsh.v1"
-                assert TOKEN not in str(client.response and client.response.headers)
-                assert "people" in ask(client, PICTURE)
+    def test_the_token_comes_as_a_subprotocol_and_does_not_go_back(self, closed: Running) -> None:
+        offered: Any = ["ltsh.v1", f"ltsh.token.{TOKEN}"]
+        origin: Any = closed.address
+        with closed.connect(additional_headers={}, subprotocols=offered, origin=origin) as client:
+            assert client.subprotocol == "ltsh.v1"
+            assert TOKEN not in str(client.response and client.response.headers)
+            assert "people" in ask(client, PICTURE)
 
     def test_a_name_that_somebody_points_here_leads_nowhere(self, server: Running) -> None:
         with socket.create_connection(("127.0.0.1", server.port)) as raw:
@@ -234,23 +309,15 @@ def test_the_end_of_the_server_is_told() -> None:
     assert closed.value.rcvd.code == 1012
 
 
-def test_the_example_prints_who_is_where(tmp_path: Path) -> None:
+def test_the_example_prints_who_is_where(closed: Running, tmp_path: Path) -> None:
     video = cv2.VideoWriter(str(tmp_path / "video.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 10, (128, 96))
     for _ in range(3):
         video.write(pixels()[:, :, ::-1])
     video.release()
-    with serving(token=TOKEN) as running:
-        address = f"ws://127.0.0.1:{running.port}/v1/stream"
-        line = [sys.executable, "examples/websocket_client.py", str(tmp_path / "video.avi"), address]
-        run = subprocess.run(
-            line,
-            cwd=ROOT,
-            env=os.environ | {"LTSH_TOKEN": TOKEN},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=True,
-        )
+    address = f"ws://127.0.0.1:{closed.port}/v1/stream"
+    line = [sys.executable, "examples/websocket_client.py", str(tmp_path / "video.avi"), address]
+    environment = os.environ | {"LTSH_TOKEN": TOKEN}
+    run = subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=True)
     settings, *frames = run.stdout.splitlines()
     assert json.loads(settings)["settings"]["track"] is True
     assert [frame.partition(", score")[0] for frame in frames] == [f"frame {i}: person 1, 3 joints" for i in range(3)]
