@@ -86,19 +86,20 @@ class DevicePreprocessor:
         """The pinned block, once the last batch has left it."""
         self._uploaded.synchronize()
         if self._host is None or self._host.size < size:
+            # The last batch may still be made from the block on the GPU.
+            self._stream.synchronize()
             self._forget()
             self._memory = self._cuda.mem_alloc(size)
             self._host = self._cuda.pagelocked_empty(size, np.uint8)
         return self._host
 
     def close(self) -> None:
-        """Free what was allocated, when the stream has done with it."""
+        """Free what was allocated; the stream has done with it."""
         self._forget()
         del self._uploaded
 
     def _forget(self) -> None:
         if self._memory is not None:
-            self._stream.synchronize()
             self._memory.free()
         self._host = self._memory = None
 
@@ -114,7 +115,7 @@ class _Places:
     def __init__(self, pictures: int) -> None:
         self.parts: list[tuple[int, npt.NDArray[Any]]] = []
         self.end = _aligned(pictures * _PICTURE.itemsize)
-        self._axes: dict[int, tuple[int, int, int, int]] = {}
+        self._axes: dict[AxisWeights, tuple[int, int, int, int]] = {}
 
     def of(self, picture: Picture) -> tuple[Any, ...]:
         """A ``_PICTURE``; its parts are given places, pictures that are scaled alike the same weights."""
@@ -122,10 +123,10 @@ class _Places:
         return across, down, self._add(picture.pixels), picture.pixels.shape[1] * picture.pixels.shape[2]
 
     def _of_axis(self, axis: AxisWeights) -> tuple[int, int, int, int]:
-        if id(axis) not in self._axes:
+        if axis not in self._axes:
             taps, length = axis.weights.shape
-            self._axes[id(axis)] = self._add(axis.firsts), self._add(axis.weights), length, taps
-        return self._axes[id(axis)]
+            self._axes[axis] = self._add(axis.firsts), self._add(axis.weights), length, taps
+        return self._axes[axis]
 
     def _add(self, part: npt.NDArray[Any]) -> int:
         place, self.end = self.end, self.end + _aligned(part.nbytes)

@@ -1,7 +1,7 @@
 """Scaling in several steps as one: what each column, or row, of the result takes of the original.
 
-A step of scaling is linear, and treats columns and rows apart. So steps one after another are a weighted sum again, over
-neighbouring columns and rows, and their weights can be computed before there is a picture.
+A step of scaling is linear, and treats columns and rows apart. So steps one after another are a weighted sum again,
+over neighbouring columns and rows, and their weights can be computed before there is a picture.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ class Step:
     cubic: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class AxisWeights:
-    """What columns, or rows, are made of.
+    """What columns, or rows, are made of. Equal to itself alone.
 
     Attributes:
         firsts: [length] int32, the first column of the original that each takes.
@@ -89,9 +89,7 @@ def _cubic(distances: Weights) -> Weights:
     return np.where(distances <= 1, near, far)
 
 
-def _after(
-    samples: tuple[Indices, Weights], firsts: Indices, weights: Weights, before: int
-) -> tuple[Indices, Weights]:
+def _after(samples: tuple[Indices, Weights], firsts: Indices, weights: Weights, before: int) -> tuple[Indices, Weights]:
     """Put a step before others: their ``firsts`` [n] and ``weights`` [n, taps] are of columns that it makes."""
     indices, shares = samples
     made = firsts[:, None] + np.arange(weights.shape[1])

@@ -91,9 +91,7 @@ class CudaDecoder:
         self._session = session or CudaSession(device, "decoding by CUDA")
         self._lock, self._closed = threading.Lock(), False
         try:
-            peaks, limbs = programs(
-                ("peaks", "limbs"), architecture_of(self._session.gpu), compiler, cache_folder
-            )
+            peaks, limbs = programs(("peaks", "limbs"), architecture_of(self._session.gpu), compiler, cache_folder)
             settings = Settings(
                 config.peak_threshold,
                 config.max_peaks,

@@ -148,13 +148,15 @@ def _checked(images: Sequence[Any], placements: Sequence[Placement]) -> tuple[in
             f"Give 1 to {MOST_PICTURES} images, and a placement for each.",
         )
     for number, (image, placement) in enumerate(zip(images, placements, strict=True)):
-        shape = image.shape if isinstance(image, np.ndarray) and image.dtype == np.uint8 else ()
+        shape: tuple[int, ...] = image.shape if isinstance(image, np.ndarray) and image.dtype == np.uint8 else ()
         if len(shape) != 3 or shape[2] != 3 or 0 in shape:
             kind = f"{image.dtype} {list(image.shape)}" if isinstance(image, np.ndarray) else type(image).__qualname__
             raise ImageError(
                 f"image {number} of the batch must be uint8 [H, W, 3], got {kind}",
                 "ltsh_deploy.images.check_image makes grey pictures so, and says what to do about others",
             )
+        if shape[0] * shape[1] > MAX_PIXELS:
+            raise ImageError(f"image {number} of the batch has {shape[1]} x {shape[0]} pixels, which is too many")
         if (shape[1], shape[0]) != placement.image_size:
             raise ImageError(
                 f"a placement for {placement.image_size} pixels cannot be applied to {(shape[1], shape[0])} pixels"
