@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 #: The .cu files, by name.
-KERNELS = ("peaks", "limbs")
+KERNELS = ("peaks", "limbs", "preprocess")
 #: What CUDA 13 compiles for; a GPU runs what was compiled for its own major number, and no greater minor one.
 ARCHITECTURES = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120")
 _FOLDER = Path(__file__).parent

@@ -33,7 +33,7 @@ from ltsh_deploy.peaks import Peaks
 from ltsh_deploy.poses import Poses
 from ltsh_deploy.skeletons import Skeleton
 
-__all__ = ["CudaDecoder", "architecture_of"]
+__all__ = ["CudaDecoder", "architecture_of", "programs"]
 
 _TYPES = {"<f4": False, "<f2": True}
 # What CUDA takes as the second side of a grid.
@@ -91,7 +91,7 @@ class CudaDecoder:
         self._session = session or CudaSession(device, "decoding by CUDA")
         self._lock, self._closed = threading.Lock(), False
         try:
-            programs = _programs(architecture_of(self._session.gpu), compiler, cache_folder)
+            peaks, limbs = programs(("peaks", "limbs"), architecture_of(self._session.gpu), compiler, cache_folder)
             settings = Settings(
                 config.peak_threshold,
                 config.max_peaks,
@@ -104,7 +104,7 @@ class CudaDecoder:
             with self._session.current(), self._session.named_errors("decoding by CUDA"):
                 self._cuda: Any = import_part("pycuda.driver", "decoding by CUDA", "cuda")
                 ends = skeleton.limb_ends.astype(np.int32)
-                self._decoder = DeviceDecoder(self._cuda, programs, self._session.stream, ends, settings)
+                self._decoder = DeviceDecoder(self._cuda, (peaks, limbs), self._session.stream, ends, settings)
                 self._uploads: dict[str, Any] = {}
         except BaseException:
             if self._owns_session:
@@ -251,10 +251,16 @@ class CudaDecoder:
         self.close()
 
 
-def _programs(architecture: str, compiler: Compiler | None, folder: Path | None) -> tuple[bytes, bytes]:
+def programs(
+    names: Sequence[str], architecture: str, compiler: Compiler | None = None, folder: Path | None = None
+) -> list[bytes]:
+    """The programs of some of the ``.cu`` files; see :func:`ltsh_deploy.cuda_kernels.compile.cubin`.
+
+    Raises:
+        MissingPartError: when there is no compiler, or it refuses.
+    """
     try:
-        peaks, limbs = (cubin(kernel, architecture, compiler, folder) for kernel in ("peaks", "limbs"))
-        return peaks, limbs
+        return [cubin(name, architecture, compiler, folder) for name in names]
     except CompileError as error:
         raise MissingPartError(f"the CUDA kernels cannot be compiled: {error}", install_line("cuda")) from None
 

@@ -53,6 +53,9 @@ class CudaSession:
         with self.current(), self.named_errors(what):
             self.stream: Any = self._cuda.Stream()
             self._memory: Any = self._tools.DeviceMemoryPool()
+            # A pool that keeps its first block asks which context is current, and pycuda ends the process where none
+            # is. With a byte that nobody takes out again, memory can be given up anywhere.
+            self._memory.allocate(1)
 
     @contextmanager
     def current(self) -> Iterator[None]:
@@ -78,7 +81,7 @@ class CudaSession:
             ) from None
 
     def allocate(self, size: int) -> Any:
-        """So many bytes on the GPU; they come back to a pool when nothing refers to them any more."""
+        """More than one byte on the GPU; they come back to a pool when nothing refers to them any more."""
         return self._memory.allocate(size)
 
     def pinned(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:

@@ -31,6 +31,7 @@ __all__ = [
     "check_image",
     "place",
     "read_image",
+    "scaling_steps",
 ]
 
 Image = npt.NDArray[np.uint8]
@@ -251,6 +252,22 @@ def place(image_size: tuple[int, int], box: tuple[int, int], stride: int, scale:
     return Placement(image_size, (width, height), stride)
 
 
+def scaling_steps(placement: Placement) -> list[tuple[tuple[int, int], int]]:
+    """From a picture to its content: the (width, height) after each step, and OpenCV's number for the interpolation."""
+    (across, down), (width, height) = placement.image_size, placement.content_size
+    steps = []
+    # INTER_AREA would do, but costs more than the rest of the preprocessing. At a factor of two or less, every pixel
+    # has a part in a bilinear sample, and halving steps map the picture's edges onto edges exactly.
+    while across > 2 * width or down > 2 * height:
+        across = (across + 1) // 2 if across > 2 * width else across
+        down = (down + 1) // 2 if down > 2 * height else down
+        steps.append(((across, down), cv2.INTER_LINEAR))
+    if (across, down) != (width, height):
+        enlarged = width >= across and height >= down
+        steps.append(((width, height), cv2.INTER_CUBIC if enlarged else cv2.INTER_LINEAR))
+    return steps
+
+
 def apply(image: Image, placement: Placement, mirror: bool = False) -> Image:
     """A network's input: ``image`` [H, W, 3] uint8 scaled as ``placement`` says, padded with grey.
 
@@ -265,21 +282,12 @@ def apply(image: Image, placement: Placement, mirror: bool = False) -> Image:
     across, down = image.shape[1], image.shape[0]
     if (across, down) != placement.image_size:
         raise ImageError(f"a placement for {placement.image_size} pixels cannot be applied to {(across, down)} pixels")
-    width, height = placement.content_size
     content: npt.NDArray[Any] = image
-    # INTER_AREA would do, but costs more than the rest of the preprocessing. At a factor of two or less, every pixel
-    # has a part in a bilinear sample, and halving steps map the picture's edges onto edges exactly.
-    while across > 2 * width or down > 2 * height:
-        across = (across + 1) // 2 if across > 2 * width else across
-        down = (down + 1) // 2 if down > 2 * height else down
-        content = cv2.resize(content, (across, down), interpolation=cv2.INTER_LINEAR)
-    if (across, down) != (width, height):
-        enlarged = width >= across and height >= down
-        method = cv2.INTER_CUBIC if enlarged else cv2.INTER_LINEAR
-        content = cv2.resize(content, (width, height), interpolation=method)
+    for size, method in scaling_steps(placement):
+        content = cv2.resize(content, size, interpolation=method)
     if mirror:
         content = cv2.flip(content, 1)
-    right, below = placement.input_size[0] - width, placement.input_size[1] - height
+    right, below = (whole - part for whole, part in zip(placement.input_size, placement.content_size, strict=True))
     padded: npt.NDArray[Any] = cv2.copyMakeBorder(
         content, 0, below, 0, right, cv2.BORDER_CONSTANT, value=(PADDING,) * 3
     )

@@ -13,7 +13,16 @@ from ltsh_deploy.errors import LtshError, ModelFileError, UsageError
 from ltsh_deploy.fields import Fields
 from ltsh_deploy.images import PADDING
 
-__all__ = ["check_file", "check_images", "check_threads", "cut", "into_batches", "parse_device", "run_error"]
+__all__ = [
+    "check_file",
+    "check_images",
+    "check_shape",
+    "check_threads",
+    "cut",
+    "into_batches",
+    "parse_device",
+    "run_error",
+]
 
 UInt8Array = npt.NDArray[np.uint8]
 
@@ -65,7 +74,17 @@ def check_images(images: UInt8Array, stride: int, closed: bool) -> None:
     """
     if closed:
         raise UsageError("this runtime was closed", "Open another one.")
-    shape, dtype = np.shape(images), getattr(images, "dtype", type(images).__name__)
+    # Others may have a shape and a type, and be on a GPU.
+    dtype = images.dtype if isinstance(images, np.ndarray) else type(images).__name__
+    check_shape(np.shape(images), dtype, stride)
+
+
+def check_shape(shape: tuple[int, ...], dtype: object, stride: int) -> None:
+    """The same of a shape and a type, which may be that of pictures on a GPU.
+
+    Raises:
+        UsageError: when they are not uint8 [N, H, W, 3], or sides are no multiples of the stride.
+    """
     if dtype != np.uint8 or len(shape) != 4 or shape[3] != 3:
         raise UsageError(f"images must be a uint8 array of shape [N, H, W, 3], got {dtype} of shape {list(shape)}")
     _, height, width, _ = shape

@@ -19,7 +19,15 @@ from ltsh_deploy.device_fields import DeviceArray, DeviceFields
 from ltsh_deploy.errors import DeviceError, UsageError
 from ltsh_deploy.fields import Fields
 from ltsh_deploy.model_tensors import check_tensors, fields_from_tensors, image_tensor, normalisation_table
-from ltsh_deploy.runtime_inputs import check_file, check_images, check_threads, cut, into_batches, parse_device
+from ltsh_deploy.runtime_inputs import (
+    check_file,
+    check_images,
+    check_shape,
+    check_threads,
+    cut,
+    into_batches,
+    parse_device,
+)
 from ltsh_deploy.tensorrt_library import freed_on_error
 
 if TYPE_CHECKING:
@@ -136,19 +144,30 @@ class TensorRtRuntime:
         within = zip(self._smallest, shape[:3], self._largest, strict=True)
         return self._plain_maps and all(low <= length <= high for low, length, high in within)
 
-    def run_on_device(self, images: UInt8Array) -> DeviceFields:
+    @property
+    def takes_device_pictures(self) -> bool:
+        """Whether the network's input is uint8 RGB [N, H, W, 3], so that pictures may lie on the GPU already."""
+        spec = self.description.input
+        return (spec.dtype, spec.layout, spec.colour) == ("uint8", "NHWC", "RGB")
+
+    def run_on_device(self, images: UInt8Array | DeviceArray) -> DeviceFields:
         """The same maps, left where they were computed; the call returns before they are.
 
         They are the caller's, however often this is called, but must be given up before the runtime is closed.
 
         Args:
-            images: [N, H, W, 3] uint8 RGB, of a shape for which :meth:`stays_on_device` holds.
+            images: [N, H, W, 3] uint8 RGB, of a shape for which :meth:`stays_on_device` holds. On the GPU, as
+                :class:`~ltsh_deploy.cuda_preprocess.CudaPreprocessor` leaves them on this runtime's session, if
+                :attr:`takes_device_pictures`; they may be given up when the call returns.
 
         Raises:
-            UsageError: for other pictures, or when the runtime is closed.
+            UsageError: for other pictures, pictures on another stream, or when the runtime is closed.
             LtshError: when the network fails.
         """
-        check_images(images, self.description.stride, closed=self._engine is None)
+        if isinstance(images, DeviceArray):
+            check_shape(images.shape, np.dtype(images.dtype), self.description.stride)
+        else:
+            check_images(images, self.description.stride, closed=self._engine is None)
         if not self.stays_on_device(images.shape):
             count, height, width = images.shape[:3]
             raise UsageError(
@@ -157,16 +176,17 @@ class TensorRtRuntime:
             )
         description = self.description
         with self._turn() as session:
-            arrays = self._enqueue(session, images)
+            if isinstance(images, DeviceArray):
+                arrays = self._enqueue_network(session, images.shape, self._on_this_stream(session, images))
+            else:
+                arrays = self._enqueue(session, images)
             heatmaps, pafs = (arrays[spec.name] for spec in (description.heatmaps, description.pafs))
             return DeviceFields(heatmaps, pafs, description.stride, int(session.stream.handle), self._index)
 
     def _enqueue(self, session: CudaSession, batch: UInt8Array) -> dict[str, DeviceArray]:
         """Put a batch's way through the network into the stream; where the outputs will be."""
-        engine, spec = self._engine, self.description.input
-        assert engine is not None
+        spec = self.description.input
         tensor = image_tensor(batch, spec, self._table)
-        shapes = engine.set_shape(tensor.shape)
         # The last run's pictures may still be on their way out of the pinned array.
         self._uploaded.synchronize()
         pinned = self._pin(session, spec.name, tensor.shape, tensor.dtype)
@@ -174,13 +194,34 @@ class TensorRtRuntime:
         memory = session.allocate(tensor.nbytes)
         session.upload(memory, pinned)
         self._uploaded.record(session.stream)
+        return self._enqueue_network(session, tensor.shape, int(memory))
+
+    def _on_this_stream(self, session: CudaSession, images: DeviceArray) -> int:
+        """The address of pictures that are the network's input as they are."""
+        if not self.takes_device_pictures:
+            spec = self.description.input
+            raise UsageError(
+                f"{self._path} takes pictures as {spec.dtype} {spec.colour} {spec.layout}, not as they are on the GPU",
+                "Give them as a NumPy array.",
+            )
+        if images.stream != int(session.stream.handle):
+            raise UsageError(
+                "these pictures were made on another stream than the network's", "Make them on the runtime's session."
+            )
+        return int(images.memory)
+
+    def _enqueue_network(self, session: CudaSession, shape: tuple[int, ...], address: int) -> dict[str, DeviceArray]:
+        """The same for an input that is on the GPU by then, at this address."""
+        engine = self._engine
+        assert engine is not None
         handle = int(session.stream.handle)
         arrays = {}
-        for name, shape in shapes.items():
+        for name, output in engine.set_shape(shape).items():
             dtype = engine.dtype(name)
-            size = int(np.prod(shape)) * dtype.itemsize
-            arrays[name] = DeviceArray(session.allocate(size), shape, dtype, handle)
-        addresses = {spec.name: int(memory), **{name: int(array.memory) for name, array in arrays.items()}}
+            size = int(np.prod(output)) * dtype.itemsize
+            arrays[name] = DeviceArray(session.allocate(size), output, dtype, handle)
+        addresses = {self.description.input.name: address}
+        addresses |= {name: int(array.memory) for name, array in arrays.items()}
         engine.enqueue(addresses, handle)
         return arrays
 

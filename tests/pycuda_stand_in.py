@@ -174,6 +174,8 @@ class DeviceMemoryPool:
 
     def take_back(self, memory: Memory) -> None:
         if self.holds:
+            if not self.gpu.stack and not any(self.kept.values()):
+                self.gpu.broken.append("a pool began to keep memory where no context was current")
             self.kept.setdefault(memory.size, []).append(memory.address)
         else:
             self.gpu.blocks.pop(memory.address)

@@ -50,7 +50,11 @@ def nvrtc() -> Nvrtc:
 def test_every_kernel_compiles_for_every_architecture(kernel: str, architecture: str, nvrtc: Nvrtc) -> None:
     program = nvrtc.compile(kernel, architecture)
     assert program[:4] == b"\x7fELF"
-    names = {"peaks": (b"find_peaks_float", b"find_peaks_half"), "limbs": (b"score_limbs_float", b"score_limbs_half")}
+    names = {
+        "peaks": (b"find_peaks_float", b"find_peaks_half"),
+        "limbs": (b"score_limbs_float", b"score_limbs_half"),
+        "preprocess": (b"resize_pictures",),
+    }
     assert all(name in program for name in names[kernel])
 
 

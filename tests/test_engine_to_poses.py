@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,13 @@ import numpy.typing as npt
 import pytest
 
 from ltsh_deploy import cuda_decode
-from ltsh_deploy.cuda_kernels import decoder
+from ltsh_deploy.cuda_kernels import decoder, preprocessor
+from ltsh_deploy.cuda_preprocess import CudaPreprocessor
 from ltsh_deploy.engine_files import Shapes
 from ltsh_deploy.estimator import PoseEstimator
 from ltsh_deploy.export.to_tensorrt import EngineOptions, export_engine
+from ltsh_deploy.images import place
+from ltsh_deploy.tensorrt_runtime import TensorRtRuntime
 from tests import tensorrt_stand_in
 from tests.colour_model import paint, write_colour_model
 from tests.cuda_stand_in.fixtures import Gxx
@@ -76,12 +80,20 @@ class DriverGpu:
         return _AtOnce(handle)
 
 
-def test_pictures_become_poses_without_leaving_the_gpu(
-    monkeypatch: pytest.MonkeyPatch, stand_in: StandIn, stand_in_folder: Path, tmp_path: Path
-) -> None:
-    world = tensorrt_stand_in.World(DriverGpu())  # type: ignore[arg-type]
-    monkeypatch.setitem(sys.modules, "tensorrt", tensorrt_stand_in.make("10", world))
+@dataclass(frozen=True)
+class Arms:
+    """A network that finds painted arms, its engine, and pictures of one arm, two and none."""
+
+    onnx: Path
+    engine: Path
+    pictures: list[npt.NDArray[np.uint8]]
+
+
+@pytest.fixture
+def decoders(stand_in: StandIn, stand_in_folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """All CUDA decoders that are made; the kernels are compiled for the stand-in."""
     monkeypatch.setattr(decoder, "_THREADS", 64)
+    monkeypatch.setattr(preprocessor, "_THREADS", 64)
     made: list[Any] = []
 
     class Decoder(cuda_decode.CudaDecoder):
@@ -90,12 +102,44 @@ def test_pictures_become_poses_without_leaving_the_gpu(
             made.append(self)
 
     monkeypatch.setattr(cuda_decode, "CudaDecoder", Decoder)
+    return made
+
+
+@pytest.fixture
+def arms(decoders: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Arms:
+    world = tensorrt_stand_in.World(DriverGpu())  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "tensorrt", tensorrt_stand_in.make("10", world))
     model = write_colour_model(tmp_path / "arms.onnx")
-    engine = tmp_path / "arms.engine"
     pictures = [paint(arms) for arms in ([(8, 8)], [(8, 8), (40, 56)], [])]
-    export_engine(model, engine, EngineOptions(shapes=Shapes.parse("1x16x16/1x160x120/4x160x160")), images=pictures)
-    with PoseEstimator.open(model, device="cpu") as onnx, PoseEstimator.open(engine) as estimator:
-        for expected, found in zip(onnx(pictures), estimator(pictures), strict=True):
+    shapes = Shapes.parse("1x16x16/1x160x120/4x160x160")
+    export_engine(model, tmp_path / "arms.engine", EngineOptions(shapes=shapes), images=pictures)
+    decoders.clear()
+    return Arms(model, tmp_path / "arms.engine", pictures)
+
+
+def test_pictures_become_poses_without_leaving_the_gpu(arms: Arms, decoders: list[Any]) -> None:
+    with PoseEstimator.open(arms.onnx, device="cpu") as onnx, PoseEstimator.open(arms.engine) as estimator:
+        for expected, found in zip(onnx(arms.pictures), estimator(arms.pictures), strict=True):
             np.testing.assert_allclose(found.xy, expected.xy, atol=1e-3)
             np.testing.assert_allclose(found.scores, expected.scores, atol=1e-5)
-    assert len(made) == 2
+    assert len(decoders) == 1
+
+
+def test_frames_of_any_size_become_poses_and_no_input_leaves_the_gpu(arms: Arms, stand_in_folder: Path) -> None:
+    # Of two sizes, which become inputs of one.
+    frames = [arms.pictures[0], *(image.repeat(3, axis=0).repeat(3, axis=1) for image in arms.pictures[1:])]
+    with PoseEstimator.open(arms.onnx, device="cpu") as onnx:
+        expected = onnx(arms.pictures)
+    with (
+        TensorRtRuntime(arms.engine) as runtime,
+        CudaPreprocessor(
+            session=runtime.session, compiler=Gxx(stand_in_folder), cache_folder=stand_in_folder
+        ) as prepare,
+        cuda_decode.CudaDecoder(runtime.description.skeleton, session=runtime.session) as decode,
+    ):
+        placements = [place((frame.shape[1], frame.shape[0]), (160, 120), 8) for frame in frames]
+        found = decode.decode_fields(runtime.run_on_device(prepare.apply(frames, placements)))
+    assert [len(poses) for poses in found] == [1, 2, 0]
+    for want, poses in zip(expected, found, strict=True):
+        # Colours that one pixel in three mixes with the grey beside them move a joint by little.
+        np.testing.assert_allclose(poses.xy, want.xy, atol=0.1)

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ import pytest
 import yaml
 
 from ltsh_deploy.cli.main import main
+from ltsh_deploy.cuda_session import CudaSession
+from ltsh_deploy.device_fields import DeviceArray
 from ltsh_deploy.engine_files import EngineSidecar, Shapes, sidecar_path
 from ltsh_deploy.errors import DeviceError, FieldsError, LtshError, MissingPartError, ModelFileError, UsageError
 from ltsh_deploy.estimator import PoseEstimator
@@ -168,6 +171,60 @@ def test_maps_stay_on_the_device_as_long_as_they_are_wanted(gpu: Gpu, model: Pat
         for _ in range(5):
             runtime.run_on_device(images[0])
         assert len(gpu.blocks) == blocks
+
+
+def test_memory_may_be_given_up_where_no_context_is_current(world: World) -> None:
+    session = CudaSession(0, "a test")
+    with session.current():
+        memory = session.allocate(100)
+    del memory
+    session.close()
+
+
+def test_pictures_that_are_on_the_device_go_in_as_they_are(gpu: Gpu, model: Path, engine: Path) -> None:
+    images = pictures(2, 48, 64)
+    with OnnxRuntime(model, "cpu") as onnx, TensorRtRuntime(engine) as runtime:
+        assert runtime.takes_device_pictures
+        session = runtime.session
+        with session.current():
+            memory, pinned = session.allocate(images.nbytes), session.pinned(images.shape, np.uint8)
+            pinned[...] = images
+            session.upload(memory, pinned)
+        handle = int(session.stream.handle)
+        there = DeviceArray(memory, images.shape, np.uint8, handle)
+        del memory
+        for wrong, message in (
+            (replace(there, stream=handle + 8), "another stream"),
+            (replace(there, shape=(4, 48, 64, 3)), "cannot leave the maps"),
+            (replace(there, shape=(2, 42, 64, 3)), "multiples of 8"),
+            (replace(there, dtype=np.float32), r"got float32 of shape"),
+        ):
+            with pytest.raises(UsageError, match=message):
+                runtime.run_on_device(wrong)
+            with pytest.raises(UsageError, match="must be a uint8 array"):
+                runtime.run(wrong)  # type: ignore[arg-type]
+            del wrong
+        left = runtime.run_on_device(there)
+        # Given up before the network has begun.
+        del there
+        with session.current():
+            session.stream.synchronize()
+        heatmaps, pafs = read_device(gpu, left.heatmaps), read_device(gpu, left.pafs)
+        assert_same([Fields(*maps, 8) for maps in zip(heatmaps, pafs, strict=True)], onnx.run(images))
+        del left, pinned, session
+    with pytest.raises(UsageError, match="closed"):
+        runtime.run_on_device(DeviceArray(0, images.shape, np.uint8, handle))
+
+
+def test_pictures_on_the_device_are_refused_by_networks_that_take_them_otherwise(world: World, tmp_path: Path) -> None:
+    described = metadata(input={"name": "image", "layout": "NCHW", "dtype": "float32"})
+    model = write_model(tmp_path / "net.onnx", layout="NCHW", dtype="float32", metadata=described)
+    export_engine(model, model.with_suffix(".engine"))
+    with TensorRtRuntime(model.with_suffix(".engine")) as runtime:
+        assert not runtime.takes_device_pictures
+        there = DeviceArray(0, (1, 48, 64, 3), np.uint8, int(runtime.session.stream.handle))
+        with pytest.raises(UsageError, match="takes pictures as float32 RGB NCHW, not as they are on the GPU"):
+            runtime.run_on_device(there)
 
 
 def test_what_cannot_stay_on_the_device_is_refused(engine: Path) -> None:
