@@ -50,12 +50,20 @@ class CudaSession:
         with self.named_errors(what):
             self._cuda.init()
             self._context: Any = self._cuda.Device(index).retain_primary_context()
-        with self.current(), self.named_errors(what):
-            self.stream: Any = self._cuda.Stream()
-            self._memory: Any = self._tools.DeviceMemoryPool()
-            # A pool that keeps its first block asks which context is current, and pycuda ends the process where none
-            # is. With a byte that nobody takes out again, memory can be given up anywhere.
-            self._memory.allocate(1)
+        self.stream: Any = None
+        self._memory: Any = None
+        try:
+            with self.current(), self.named_errors(what):
+                self.stream = self._cuda.Stream()
+                self._memory = self._tools.DeviceMemoryPool()
+                # A pool that keeps its first block asks which context is current, and pycuda ends the process where
+                # none is. With a byte that nobody takes out again, memory can be given up anywhere.
+                self._memory.allocate(1)
+        except LtshError:
+            with self.current():
+                self.stream = self._memory = None
+            self._context.detach()
+            raise
 
     @contextmanager
     def current(self) -> Iterator[None]:

@@ -279,6 +279,13 @@ def test_memory_that_runs_out_is_told_and_does_no_harm(gpu: Gpu, model: Path, en
         assert_same(runtime.run(pictures(1, 48, 64)), onnx.run(pictures(1, 48, 64)))
 
 
+def test_a_gpu_that_is_full_from_the_beginning_is_told_and_left(gpu: Gpu, engine: Path) -> None:
+    gpu.fail_after = 0
+    with pytest.raises(LtshError, match="out of memory"):
+        TensorRtRuntime(engine)
+    assert (gpu.retained, gpu.stack) == (0, [])
+
+
 def test_an_engine_asks_for_a_gpu_before_anything_is_loaded(
     monkeypatch: pytest.MonkeyPatch, engine: Path, gpu: Gpu
 ) -> None:
