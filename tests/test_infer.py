@@ -327,9 +327,12 @@ def test_an_interrupted_run_leaves_a_playable_video_and_whole_lines(
     write_image(tmp_path / "a.jpg", paint([(8, 16)]))
     line = [sys.executable, "-m", "ltsh_deploy", "infer", "-", "--model", model, "--device", "cpu"]
     line += ["--json", "-", "--draw", str(tmp_path / "out.mp4")]
-    with subprocess.Popen(
-        line, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as process:
+    # What nohup has ignored stays ignored in its programs, and so in theirs.
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in {*signals} - {signal.SIGINT}}
+    process = subprocess.Popen(line, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    for number, handler in before.items():
+        signal.signal(number, handler)
+    with process:
         assert process.stdin
         assert process.stdout
         assert process.stderr
