@@ -8,9 +8,14 @@ import numpy as np
 import pytest
 
 from ltsh_deploy.errors import InputError
+from ltsh_deploy.skeletons import load_skeleton
 from ltsh_deploy.train import synth_run
+from ltsh_deploy.train.batches import CropMaker
+from ltsh_deploy.train.data import open_pools
+from ltsh_deploy.train.sampling import Sampler
+from ltsh_deploy.train.teacher import Choice
 from studies.ltsh.command import main
-from studies.ltsh.configs import FIRST
+from studies.ltsh.configs import FIRST, run_config
 from studies.ltsh.data import make_data
 from studies.ltsh.hardness import AFTER, Hardness, measure_hardness, read_hardness, spreads
 from studies.ltsh.plan import Layout, Study, load_study
@@ -54,6 +59,15 @@ def test_by_chance_groups_are_as_far_apart_as_is_said() -> None:
         apart.append(spread.apart**2)
         chance.append(spread.chance**2)
     assert np.mean(apart) == pytest.approx(np.mean(chance), rel=0.15)
+
+
+def test_chance_by_hand() -> None:
+    # Two groups of 16 at both ends; half of each costs 0.5, half 1.5: a variance of 16 / 15 * 0.25.
+    losses, values = np.tile([0.5, 1.5], 16), np.repeat([0.0, 1.0], 16)
+    found = spreads(Hardness(losses, {"x": values}, ""), BUDGET)["x"]
+    assert found.groups == 2
+    assert found.apart == 0
+    assert found.chance == pytest.approx(np.sqrt((1 - 1 / 2) * (16 / 15 * 0.25) / 16))
 
 
 def test_groups_that_no_teacher_could_choose_do_not_count() -> None:
@@ -116,6 +130,28 @@ def test_students_are_asked_once_and_again_when_they_are_others(study: Study, do
     path.write_bytes(b"nonsense")
     with pytest.raises(InputError, match=r"hardness\.npz: is damaged"):
         read_hardness(path.parent)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_the_real_half_of_a_batch_is_the_same_whatever_the_other_half_is(study: Study, done: Layout) -> None:
+    config = run_config(study, "tiny", "R+S", 0, done)
+    pools = open_pools(config.data, load_skeleton(config.skeleton))
+    groups = [np.zeros(len(pool), np.int64) for pool in pools.training]
+    sampler = Sampler(pools.training, pools.parts, config.batch, config.seed, groups)
+    alone = Sampler([p for p in pools.training if not p.all_synthetic], [1.0], config.batch, config.seed)
+    make, chosen = CropMaker(sampler, config, 4), Choice(0, (1.0,), False, 0)
+    pool_of = {slot: sampler.draw(0, slot, None, np.random.default_rng())[0] for slot in range(config.batch)}
+    real = [slot for slot, pool in pool_of.items() if not pool.all_synthetic]
+    assert len(real) == config.batch / 2
+    for step in range(3):
+        for slot in real:
+            assert np.array_equal(make(step, slot).image, make(step, slot, chosen).image)
+    # Of the row R, the same people come in the same order, twice as fast.
+    half, whole = (
+        [one.draw(step, slot, None, np.random.default_rng())[1] for step in range(steps) for slot in slots]
+        for one, steps, slots in ((sampler, 4, real), (alone, 2, range(config.batch)))
+    )
+    assert half == whole
 
 
 def test_without_students_the_command_says_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,19 +10,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from ltsh_deploy.errors import InputError, OutputError, UsageError
+from ltsh_deploy.evaluation.measures import ApMeasure
 from ltsh_deploy.train import synth_run
 from ltsh_deploy.train.folder import LAST, claimed
 from ltsh_deploy.train.history import read_history
-from studies.ltsh import running
+from studies.ltsh import claims, running
 from studies.ltsh.configs import FIRST
 from studies.ltsh.data import make_data, needed_sets
 from studies.ltsh.measuring import MEASURES
 from studies.ltsh.plan import HERE, Layout, Study
 from studies.ltsh.report import write_report
-from studies.ltsh.results import read_results
+from studies.ltsh.results import bin_differences, bin_figures, read_results
 from studies.ltsh.running import TRAINED, read_trained, run_row
 from tests.study_data import small_study, write_people
 from tests.synth_stub import InThisProcess
@@ -151,7 +153,7 @@ def test_another_process_training_it_is_waited_for(study: Study, done: Layout, m
         waits.append(seconds)
         stack.close()
 
-    monkeypatch.setattr(running.time, "sleep", let_go)
+    monkeypatch.setattr(claims.time, "sleep", let_go)
     assert run_row(study, "tiny", "R", 0, done)
     assert len(waits) == 1
 
@@ -216,14 +218,92 @@ def test_the_page_has_what_was_run_and_says_of_the_others_that_they_were_not(
     assert page.read_text() == text
 
 
-def test_nothing_run_is_said_and_old_plots_go(study: Study, tmp_path: Path) -> None:
+def test_where_nothing_was_run_the_page_stays(study: Study, done: Layout, tmp_path: Path) -> None:
     page = tmp_path / "docs" / "study.md"
-    old = tmp_path / "docs" / "images" / "study_tiny_rows.png"
+    old, older = (tmp_path / "docs" / "images" / f"study_{budget}_rows.png" for budget in ("tiny", "full"))
     old.parent.mkdir(parents=True)
-    old.write_bytes(b"")
-    assert write_report(study, ["tiny"], tmp_path / "nothing", page)[0].startswith("tiny: 0 runs")
-    assert "Not run." in page.read_text()
-    assert not old.exists()
+    for path in (page, old, older):
+        path.write_bytes(b"kept")
+    with pytest.raises(UsageError, match="nowhere: holds no run of the budgets tiny, full"):
+        write_report(study, ["tiny", "full"], tmp_path / "nowhere", page)
+    assert {path.read_bytes() for path in (page, old, older)} == {b"kept"}
+    # Where something was run, plots of what was not are out of date.
+    assert write_report(study, ["tiny", "full"], done.out, page)[1].startswith("full: 0 runs")
+    assert old.read_bytes() != b"kept"
+    assert not older.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("pck", {"settings": {"people": 8, "box": 32}}, "pck was measured with other settings .*: box"),
+        ("mosaics", {"settings": {"box": 96, "data": {"count": 2, "tile": 128}}}, "mosaics was .*: tile"),
+        ("synthetic", {"units": 4}, "synthetic was .*than other runs: units"),
+    ],
+)
+def test_figures_that_were_not_taken_alike_do_not_stand_side_by_side(
+    study: Study, done: Layout, tmp_path: Path, name: str, change: dict[str, Any], message: str
+) -> None:
+    path = done.run("teacher-C", 0) / f"{name}.json"
+    whole = path.read_text()
+    try:
+        path.write_text(json.dumps({**json.loads(whole), **change}))
+        with pytest.raises(UsageError, match=message):
+            write_report(study, ["tiny"], done.out, tmp_path / "study.md")
+    finally:
+        path.write_text(whole)
+    assert not list(tmp_path.iterdir())
+    # Where the data lie is of no matter.
+    write_report(replace(study, real=Path("elsewhere")), ["tiny"], done.out, tmp_path / "study.md")
+
+
+def test_the_first_students_have_to_be_those_that_the_page_tells_of(study: Study, done: Layout, tmp_path: Path) -> None:
+    budget = study.budgets["tiny"].model_copy(update={"first": {"steps": 5}})
+    with pytest.raises(UsageError, match=r"first.seed-0: was trained with other settings .* now: steps"):
+        write_report(replace(study, budgets={"tiny": budget}), ["tiny"], done.out, tmp_path / "study.md")
+
+
+def test_bins_are_compared_on_the_seeds_that_both_rows_have(study: Study, done: Layout) -> None:
+    results, edges = read_results(study, done), (0.0, 0.5, 1.0)
+    # Weights of eight steps find nobody; so of one seed, everything is said to be found.
+    runs = {**results.runs["R"], 1: replace(results.runs["R"][1])}
+    stored = runs[1].stored["synthetic"]
+    assert isinstance(stored.measure, ApMeasure)
+    units = tuple(replace(unit, hits=np.ones_like(unit.hits)) for unit in stored.measure.matches)
+    runs[1].stored["synthetic"] = replace(stored, measure=replace(stored.measure, matches=units))
+    changed = replace(results, runs={**results.runs, "R": runs})
+    found = bin_differences(changed, "R", "teacher-C", "visibility", edges)
+    one, other = (
+        bin_figures(results.runs[row][0].stored["synthetic"], "visibility", edges).figures for row in ("R", "teacher-C")
+    )
+    np.testing.assert_array_equal(found, other - one)
+    assert np.isnan(bin_differences(results, "S", "R", "visibility", edges)).all()
+
+
+def test_a_folder_that_is_missing_is_told_before_anything_is_made(study: Study, tmp_path: Path) -> None:
+    layout, told = Layout(tmp_path, "tiny"), list[str]()
+    for changed, message in (
+        (replace(study, real=tmp_path / "people"), "people: there is no such folder of LSPET's shards\n.*--real"),
+        (replace(study, backgrounds=tmp_path / "rooms"), "rooms: there is no such folder .*\n.*backgrounds: null"),
+    ):
+        with pytest.raises(InputError, match=message):
+            make_data(changed, study.budgets["tiny"], layout, needed_sets(study, ROWS), tell=told.append)
+    assert not told
+
+
+def test_data_sets_that_another_process_makes_are_waited_for(
+    study: Study, done: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout, stack, told = Layout(tmp_path, "tiny"), ExitStack(), list[str]()
+    stack.enter_context(claimed(layout.data_folder))
+
+    def finish(seconds: float) -> None:
+        shutil.copytree(done.data_folder, layout.data_folder, dirs_exist_ok=True)
+        stack.close()
+
+    monkeypatch.setattr(claims.time, "sleep", finish)
+    make_data(study, study.budgets["tiny"], layout, ["mosaics"], tell=told.append)
+    assert told == ["the data sets: another process is at it; waiting"]
 
 
 def test_a_page_that_cannot_be_written_is_named(study: Study, done: Layout, tmp_path: Path) -> None:
@@ -243,6 +323,14 @@ def test_a_damaged_result_is_named(study: Study, done: Layout, tmp_path: Path, n
     finally:
         path.write_bytes(whole)
     assert not (tmp_path / "study.md").exists()
+
+
+def test_a_run_of_which_too_little_is_told_is_damaged(done: Layout, tmp_path: Path) -> None:
+    trained = json.loads((done.run("R", 0) / TRAINED).read_text())
+    for key in ("machine", "code", "packages", "finished"):
+        (tmp_path / TRAINED).write_text(json.dumps({name: trained[name] for name in trained if name != key}))
+        with pytest.raises(InputError, match=r"trained\.json: is damaged"):
+            read_trained(tmp_path)
 
 
 def test_remarks_are_needed(study: Study, done: Layout, tmp_path: Path) -> None:

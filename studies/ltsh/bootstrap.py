@@ -3,10 +3,14 @@
 A paired bootstrap (Efron 1979) in two levels: a draw has as many seeds as there are, with replacement, and as many
 units (pictures, or people of LSPET). Both rows are measured on the same draw, each seed of one beside the same seed of
 the other, so that what makes a unit hard for both, and what a seed's order of people does to both, cancels out.
+
+The few seeds are its weak side: drawn from S of them, the variance of their mean comes out (S - 1) / S as large as it
+is, and no draw goes beyond the seeds there are. So Student's interval over the seeds alone stands beside it.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,11 +20,14 @@ import numpy.typing as npt
 from ltsh_deploy.errors import UsageError
 from ltsh_deploy.evaluation.comparison import unit_draws
 from ltsh_deploy.evaluation.measures import Measure
+from ltsh_deploy.parts import import_part
 
-__all__ = ["Effect", "effect", "headline_draws", "seeds_apart"]
+__all__ = ["DRAWS", "Effect", "effect", "headline_draws", "seeds_apart"]
 
 FloatArray = npt.NDArray[np.float64]
 
+#: Draws of a bootstrap.
+DRAWS = 1000
 _LEVEL = 95.0
 
 
@@ -31,9 +38,11 @@ class Effect:
     Attributes:
         change: mean over the seeds.
         low, high: bounds of the 95 % percentile interval.
-        p_value: of the hypothesis that neither is better, two-sided: twice the part of the draws that contradict the
-            sign of the change, counting one more than there are, and at most 1.
+        p_value: of the hypothesis that neither is better, two-sided: twice the part of the draws that are not above 0,
+            or not below 0 where these are fewer, counting one more than there are, and at most 1.
         seeds: how many both rows have. One seed tells nothing of the chance that lies in training.
+        over_seeds: half the width of Student's 95 % interval over the seeds alone (t / sqrt(S) times their standard
+            deviation), whose middle is the change; NaN for one seed.
     """
 
     change: float
@@ -41,16 +50,22 @@ class Effect:
     high: float
     p_value: float
     seeds: int
+    over_seeds: float
 
 
-def headline_draws(measure: Measure, draws: int = 1000, seed: int = 0) -> FloatArray:
+def headline_draws(measure: Measure, draws: int = DRAWS, seed: int = 0) -> FloatArray:
     """[1 + B] the headline figure of all units, then of B draws from them; the draws of measures of one set are alike.
+
+    Of a single unit, all draws are alike, and tell nothing: they are NaN.
 
     Raises:
         UsageError: when there are no draws.
     """
     blocks = [measure.draws(counts)[:, 0] for counts in unit_draws(len(measure), draws, seed)]
-    return np.concatenate([measure.figures()[:1], *blocks])
+    drawn = np.concatenate([measure.figures()[:1], *blocks])
+    if len(measure) < 2:
+        drawn[1:] = np.nan
+    return drawn
 
 
 def effect(first: Sequence[FloatArray], second: Sequence[FloatArray], seed: int = 0) -> Effect:
@@ -71,13 +86,24 @@ def effect(first: Sequence[FloatArray], second: Sequence[FloatArray], seed: int 
     chosen = np.random.default_rng([seed, seeds]).integers(seeds, size=(seeds, draws))
     drawn = changes[chosen, np.arange(1, draws + 1)].mean(axis=0)
     known = drawn[~np.isnan(drawn)]
-    change = float(changes[:, 0].mean())
+    change, over_seeds = float(changes[:, 0].mean()), _student(changes[:, 0])
     if np.isnan(change) or not len(known):
-        return Effect(change, float("nan"), float("nan"), float("nan"), seeds)
+        return Effect(change, float("nan"), float("nan"), float("nan"), seeds, over_seeds)
     low, high = np.percentile(known, [(100 - _LEVEL) / 2, (100 + _LEVEL) / 2])
     contradicting = min(int((known <= 0).sum()), int((known >= 0).sum()))
     p_value = min(1.0, 2 * (contradicting + 1) / (len(known) + 1))
-    return Effect(change, float(low), float(high), p_value, seeds)
+    return Effect(change, float(low), float(high), p_value, seeds, over_seeds)
+
+
+def _student(changes: FloatArray) -> float:
+    """Half the width of Student's interval for the mean of [S] changes, taken as drawn from a normal distribution."""
+    if len(changes) < 2:
+        return float("nan")
+    import_part("scipy", "An interval over seeds", "train")
+    from scipy.special import stdtrit
+
+    quantile = float(stdtrit(len(changes) - 1, (100 + _LEVEL) / 200))
+    return quantile * seeds_apart(changes.tolist()) / math.sqrt(len(changes))
 
 
 def seeds_apart(values: Sequence[float]) -> float:

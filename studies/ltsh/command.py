@@ -153,6 +153,10 @@ def main(arguments: list[str] | None = None) -> int:
     except click.ClickException as error:
         error.show()
         return int(ExitCode.USAGE)
+    except OSError as error:
+        # What was not foreseen of the disk: a folder that may not be read, a file that may not be removed.
+        _tell(f"error: {error.filename or 'a file'}: {error.strerror or error}")
+        return int(ExitCode.FAILURE)
     except (KeyboardInterrupt, click.Abort):
         _tell("interrupted; the same command goes on where it stopped")
         return int(ExitCode.INTERRUPTED)

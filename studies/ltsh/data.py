@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ltsh_deploy.errors import InputError, UsageError
-from ltsh_deploy.train.folder import claimed
 from ltsh_deploy.whole_files import write_whole
+from studies.ltsh.claims import wait_for
 from studies.ltsh.configs import IGNORE_OUTSIDE
 from studies.ltsh.mosaics import make_mosaics
 from studies.ltsh.plan import Budget, Layout, Study
@@ -19,7 +20,7 @@ from studies.ltsh.provenance import provenance
 if TYPE_CHECKING:
     from ltsh_deploy.train.synth_run import Recipe
 
-__all__ = ["FOR_MEASURES", "data_note", "make_data", "needed_sets"]
+__all__ = ["FOR_MEASURES", "data_note", "data_settings", "make_data", "needed_sets"]
 
 #: What every row is measured on, besides LSPET.
 FOR_MEASURES = ("validation", "mosaics")
@@ -49,6 +50,8 @@ def make_data(
 ) -> None:
     """Make what is missing of these data sets; what is there is left alone. It may be interrupted and goes on.
 
+    Where another process is making some, it is waited for.
+
     Args:
         study: says what of.
         budget: says how many.
@@ -58,15 +61,17 @@ def make_data(
         tell: is told what is being made.
 
     Raises:
-        UsageError: when a data set is there that was made otherwise, or another process is making it.
+        UsageError: when a data set is there that was made otherwise.
         LtshError: when something cannot be read, made or written.
     """
     missing = [name for name in names if not _is_there(study, budget, layout, name)]
     if not missing:
         return
-    with claimed(layout.data_folder):
+    _check_sources(study, missing)
+    with ExitStack() as stack:
+        wait_for(layout.data_folder, stack, "the data sets", tell)
         for name in missing:
-            # Another process may have made it before this one's turn.
+            # Another process may have made it meanwhile.
             if _is_there(study, budget, layout, name):
                 continue
             tell(f"making the data set {name}")
@@ -75,15 +80,29 @@ def make_data(
                 pictures = _mosaics(study, budget, layout.data(name))
             else:
                 pictures = _generate(study, budget, layout, name, workers)
-            seconds, settings = time.perf_counter() - begin, _settings(study, budget, name)
+            seconds, settings = time.perf_counter() - begin, data_settings(study, budget, name)
             made = {"settings": settings, "pictures": pictures, "seconds": seconds, **provenance()}
             write_whole(_note_path(layout, name), json.dumps(made, indent=1).encode())
             tell(f"made the data set {name}: {pictures} pictures, {seconds:.0f} s")
 
 
+def _check_sources(study: Study, names: Iterable[str]) -> None:
+    """Said before the first picture is made, not after a thousand of them."""
+    for name in names:
+        if name in ("purely", "validation"):
+            if study.backgrounds is not None and not study.backgrounds.is_dir():
+                raise InputError(
+                    f"{study.backgrounds}: there is no such folder of photographs without people",
+                    "Name one with --backgrounds, or write `backgrounds: null` into studies/ltsh/base.yaml for drawn "
+                    "rooms and streets.",
+                )
+        elif not study.real.is_dir():
+            raise InputError(f"{study.real}: there is no such folder of LSPET's shards", "Name it with --real.")
+
+
 def _is_there(study: Study, budget: Budget, layout: Layout, name: str) -> bool:
     note = data_note(layout, name)
-    if note is not None and note["settings"] != _settings(study, budget, name):
+    if note is not None and note["settings"] != data_settings(study, budget, name):
         raise UsageError(
             f"{layout.data(name)}: was made with other settings than are asked for now",
             "Choose another --out, or delete the study's folder of this budget.",
@@ -108,7 +127,7 @@ def _note_path(layout: Layout, name: str) -> Path:
     return layout.data_folder / f"{name}.json"
 
 
-def _settings(study: Study, budget: Budget, name: str) -> dict[str, Any]:
+def data_settings(study: Study, budget: Budget, name: str) -> dict[str, Any]:
     """All that decides what is in a data set, but for the files it is made of."""
     pictures, measuring = budget.pictures, budget.measuring
     if name in ("purely", "validation"):

@@ -11,7 +11,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,7 @@ from ltsh_deploy.train.groups import create_grouping
 from ltsh_deploy.whole_files import write_whole
 from studies.ltsh.configs import GROUPS, distance_boundaries, run_config
 from studies.ltsh.measuring import digest
-from studies.ltsh.plan import Budget, Layout, Study
+from studies.ltsh.plan import BASE, Budget, Layout, Study
 
 if TYPE_CHECKING:
     from ltsh_deploy.train.config import RunConfig
@@ -32,7 +32,7 @@ __all__ = ["AFTER", "Hardness", "Spread", "measure_hardness", "read_hardness", "
 FloatArray = npt.NDArray[np.float64]
 
 #: The row whose students are asked after their training; those before are :data:`~studies.ltsh.configs.FIRST`.
-AFTER = "R+S"
+AFTER = BASE
 _FILE = "hardness.npz"
 _KNOWN = "known_"
 # Crops are drawn anew for it: of the same people, not those of any run.
@@ -61,10 +61,12 @@ class Spread:
     Attributes:
         groups: that a teacher could choose, since they have as many people as a batch.
         largest: the largest group's part of all people.
-        apart: standard deviation of the groups' means.
-        chance: what that would be on average if the groups were drawn at random.
+        apart: standard deviation of the groups' means (about their own mean, divided by their number).
+        chance: the root mean square of that if all groups were equally hard, their people differing as they do: the
+            root of (1 - 1 / G) times the mean of s^2 / n over groups of n people with the variance s^2. People of one
+            picture are taken as independent.
         hardest: the hardest group's bounds in words.
-        excess: by so much its mean is above that of all people.
+        excess: by so much its mean is above that of all people; the largest of G means is above it by chance too.
     """
 
     groups: int
@@ -166,9 +168,11 @@ def spreads(found: Hardness, budget: Budget) -> dict[str, Spread]:
     result = {}
     mean = found.losses.mean()
     for name, values in sorted(found.known.items()):
-        options = {"boundaries": distance_boundaries(budget)} if name == "min_distance" else {}
+        options: dict[str, Any] = {"count": GROUPS}
+        if name == "min_distance":
+            options["boundaries"] = distance_boundaries(budget)
         try:
-            grouping = create_grouping(GroupingConfig(characteristic=name, **{"count": GROUPS, **options}), found.known)
+            grouping = create_grouping(GroupingConfig(characteristic=name, **options), found.known)
         except InputError:
             continue
         groups, sizes = grouping.assign(values), grouping.count(values)
@@ -177,7 +181,7 @@ def spreads(found: Hardness, budget: Budget) -> dict[str, Spread]:
             continue
         members = [found.losses[groups == group] / mean for group in choosable]
         means = np.array([each.mean() for each in members])
-        chance = np.sqrt(np.mean([each.var() / len(each) for each in members]) * (1 - 1 / len(members)))
+        chance = np.sqrt(np.mean([each.var(ddof=1) / len(each) for each in members]) * (1 - 1 / len(members)))
         hardest = int(means.argmax())
         result[name] = Spread(
             len(choosable),

@@ -23,12 +23,12 @@ from ltsh_deploy.evaluation.units import EvaluationSet
 from ltsh_deploy.metrics import MPII_JOINTS
 from ltsh_deploy.train.folder import LAST
 from ltsh_deploy.whole_files import write_whole
-from studies.ltsh.data import data_note
+from studies.ltsh.data import data_note, data_settings
 from studies.ltsh.plan import Budget, Layout, Study
 from studies.ltsh.provenance import provenance
 from studies.ltsh.stored import save_measure
 
-__all__ = ["MEASURES", "Measured", "digest", "measure_run", "read_measured"]
+__all__ = ["MEASURES", "Measured", "digest", "measure_run", "other_measuring", "read_measured"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -36,6 +36,8 @@ FloatArray = npt.NDArray[np.float64]
 MEASURES = ("pck", "mosaics", "synthetic")
 # Which of the data sets that the study makes they are taken on.
 _FOLDERS = {"mosaics": "mosaics", "synthetic": "validation"}
+# What of the settings says no more than where files lie.
+_PLACES = ("real", "backgrounds")
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ def read_measured(folder: Path, name: str) -> Measured | None:
     try:
         note = json.loads(path.read_text(encoding="utf-8"))
         value = float(note["value"])
-        note["weights"], note["settings"], note["seconds"]
+        note["measure"], note["weights"], note["settings"], note["seconds"], note["units"]
     except (OSError, ValueError, KeyError, TypeError):
         raise InputError(f"{path}: is damaged", "Delete it: the figure is then taken again.") from None
     return Measured(value, folder / f"{name}.npz", note)
@@ -129,27 +131,51 @@ def read_measured(folder: Path, name: str) -> Measured | None:
 
 def _settings(study: Study, budget: Budget, layout: Layout, name: str) -> dict[str, Any]:
     """All that decides a figure, but for the weights."""
-    measuring = budget.measuring
     if name == "pck":
-        return {"real": str(study.real), "people": measuring.people, "box": measuring.pck_box}
+        return _settings_of(study, budget, name, {})
     note = data_note(layout, _FOLDERS[name])
     if note is None:
         raise InputError(f"{layout.data(_FOLDERS[name])}: has not been made", "The command `run` makes it.")
-    box = measuring.mosaic_box if name == "mosaics" else measuring.synthetic_box
-    return {"box": box, "data": note["settings"]}
+    return _settings_of(study, budget, name, note["settings"])
+
+
+def _settings_of(study: Study, budget: Budget, name: str, data: Mapping[str, Any]) -> dict[str, Any]:
+    """The same, of a data set that the study made with these settings; of LSPET, nothing has to be known."""
+    if name == "pck":
+        return {"real": str(study.real), "people": budget.measuring.people, "box": _box(budget, name)}
+    return {"box": _box(budget, name), "data": data}
+
+
+def _box(budget: Budget, name: str) -> int:
+    measuring = budget.measuring
+    boxes = {"pck": measuring.pck_box, "mosaics": measuring.mosaic_box, "synthetic": measuring.synthetic_box}
+    return boxes[name]
+
+
+def other_measuring(study: Study, budget: Budget, measured: Measured) -> list[str]:
+    """The keys in which a figure's settings differ from those it would be taken with now, but for where files lie."""
+    name = str(measured.note["measure"])
+    data = {} if name == "pck" else data_settings(study, budget, _FOLDERS[name])
+    before, now = (_flat(each) for each in (measured.note["settings"], _settings_of(study, budget, name, data)))
+    return [key for key in sorted(before.keys() | now.keys()) if before.get(key) != now.get(key)]
+
+
+def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    whole = {**settings, **settings.get("data", {})}
+    return {key: value for key, value in whole.items() if key not in ("data", *_PLACES)}
 
 
 def _open(study: Study, budget: Budget, layout: Layout, name: str) -> tuple[EvaluationSet, int]:
-    measuring = budget.measuring
+    box = _box(budget, name)
     if name == "pck":
         data = open_evaluation_set("shards", study.real, split="val")
         if data.metric != "pck":
             raise InputError(f"{study.real}: has not the 14 joints of Leeds Sports Pose, so there is no PCK@0.2")
-        if measuring.people is not None and measuring.people < len(data):
-            rows = np.linspace(0, len(data), measuring.people, endpoint=False).astype(int).tolist()
+        people = budget.measuring.people
+        if people is not None and people < len(data):
+            rows = np.linspace(0, len(data), people, endpoint=False).astype(int).tolist()
             data = replace(data, units=tuple(data.units[row] for row in rows))
-        return data, measuring.pck_box
-    box = measuring.mosaic_box if name == "mosaics" else measuring.synthetic_box
+        return data, box
     return open_evaluation_set("shards", layout.data(_FOLDERS[name]), split="val"), box
 
 

@@ -13,6 +13,7 @@ from ltsh_deploy.errors import InputError, UsageError
 from ltsh_deploy.yaml_text import parse_yaml
 
 __all__ = [
+    "BASE",
     "SETS",
     "Budget",
     "Layout",
@@ -25,6 +26,8 @@ __all__ = [
 HERE = Path(__file__).parent
 #: The data sets that a row may mix: LSPET, and D_S, D_M and D_Style of the paper.
 SETS = ("real", "purely", "mixed", "stylised")
+#: The row beside which others are shown: it draws from D_S without a teacher.
+BASE = "R+S"
 
 Count = Annotated[int, Field(ge=1)]
 
@@ -182,6 +185,8 @@ def load_study(folder: Path = HERE, *, real: Path | None = None, backgrounds: Pa
     """
     base = _checked(_Base, _read(folder / "base.yaml"), folder / "base.yaml")
     budgets = _checked(_Budgets, {"budgets": _read(folder / "budgets.yaml")}, folder / "budgets.yaml").budgets
+    if BASE not in base.rows:
+        raise InputError(f"{folder / 'base.yaml'}: rows: {BASE} is missing", "Others are shown beside it.")
     rows = {}
     for name in base.rows:
         path = folder / "rows" / f"{name}.yaml"

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ltsh_deploy.parts import import_part
 from ltsh_deploy.train.history import distribution
 from ltsh_deploy.whole_files import WholeFile
 from studies.ltsh.measuring import MEASURES
-from studies.ltsh.plan import Study
-from studies.ltsh.results import BINS, Results, bin_figures, mean_rows
+from studies.ltsh.plan import BASE, Study
+from studies.ltsh.results import BINS, Results, bin_differences
 from studies.ltsh.tables import BIN_NAMES, bin_title, scaled_edges
 
 if TYPE_CHECKING:
@@ -23,8 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["plot_bins", "plot_rows", "plot_teachers"]
 
-FloatArray = npt.NDArray[np.float64]
-
+# All of them dark enough for a thin line on white.
+_COLOURS = ("tab:blue", "tab:orange", "black", "tab:green", "tab:red", "tab:purple", "tab:brown")
+_KINDS = (("-", "o"), ("--", "s"), (":", "^"))
 _TITLES = {"pck": "PCK@0.2 on LSPET", "mosaics": "mAP on mosaics", "synthetic": "mAP on synthetic people"}
 
 
@@ -41,6 +40,7 @@ def plot_rows(study: Study, results: Results, path: Path) -> bool:
                 axes.barh(place, np.mean(values), color="tab:blue", alpha=0.35)
                 axes.plot(values, [place] * len(values), "o", color="tab:blue", markersize=4)
         axes.set_title(_TITLES[measure], fontsize="medium")
+        axes.set_xlabel("bar: mean over seeds; dot: one seed", fontsize="small")
         axes.grid(axis="x", alpha=0.3)
         axes.set_yticks(range(len(names)), names)
         axes.set_ylim(len(names) - 0.5, -0.5)
@@ -49,20 +49,22 @@ def plot_rows(study: Study, results: Results, path: Path) -> bool:
 
 
 def plot_bins(study: Study, results: Results, side: int, path: Path) -> bool:
-    """AP on synthetic people, less that of R+S (of the first row that has been run, where that one has not)."""
+    """AP on synthetic people, less that of R+S (of the first row that has been run, where that one has not).
+
+    A row's line is the mean over the seeds that it has in common with that one.
+    """
     names = [name for name in study.rows if results.of(name, "synthetic")]
     if not names:
         return False
-    base = "R+S" if "R+S" in names else names[0]
-    figure = _figure((11, 8))
+    base = BASE if BASE in names else names[0]
+    figure = _figure((12, 11))
     all_axes = figure.subplots(2, 2).ravel()
-    colours = _colours(len(names))
     for axes, name in zip(all_axes, BINS, strict=True):
         edges = scaled_edges(name, side)
-        lines = {row: _binned(results, row, name, edges) for row in names}
         places = np.arange(len(edges) - 1)
-        for colour, (row, line) in zip(colours, lines.items(), strict=True):
-            axes.plot(places, line - lines[base], "o-", color=colour, markersize=4, linewidth=1.2, label=row)
+        for row in names:
+            line = bin_differences(results, base, row, name, edges)
+            axes.plot(places, line, markersize=4, linewidth=1.2, label=row, **_style(list(study.rows).index(row)))
         titles = [bin_title(low, high) for low, high in pairwise(BINS[name])]
         axes.set_xticks(places, titles, fontsize="small")
         axes.set_xlabel(BIN_NAMES[name])
@@ -71,10 +73,6 @@ def plot_bins(study: Study, results: Results, side: int, path: Path) -> bool:
     figure.legend(*all_axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=6, fontsize="small")
     _save(figure, path)
     return True
-
-
-def _binned(results: Results, row: str, name: str, edges: Sequence[float]) -> FloatArray:
-    return mean_rows(bin_figures(run.stored["synthetic"], name, edges).figures for run in results.of(row, "synthetic"))
 
 
 def plot_teachers(study: Study, results: Results, path: Path) -> bool:
@@ -93,24 +91,32 @@ def plot_teachers(study: Study, results: Results, path: Path) -> bool:
     figure = _figure((1.5 + 4 * across, 2.6 * len(found)))
     grid = figure.subplots(len(found), across, squeeze=False)
     highest = max(float(rows.max()) for _, tables in found for _, rows in tables.values())
+    # The root is coloured, lest all but the surest moments look alike: one group of ten has 0.1.
+    root = _power_norm(highest)
     mesh: Any = None
     for line, (name, tables) in zip(grid, found, strict=True):
         for axes in line[len(tables) :]:
             axes.set_visible(False)
         for axes, (seed, (steps, rows)) in zip(line, tables.items(), strict=False):
             edges = np.concatenate([[0.0], steps])
-            mesh = axes.pcolormesh(edges, np.arange(rows.shape[1] + 1) - 0.5, rows.T, vmin=0, vmax=highest)
+            mesh = axes.pcolormesh(edges, np.arange(rows.shape[1] + 1) - 0.5, rows.T, norm=root)
             axes.set_title(f"{name}, seed {seed}", fontsize="medium")
             axes.set_xlabel("step")
-            axes.set_ylabel("group")
-    figure.colorbar(mesh, ax=grid, label="probability")
+            axes.set_ylabel("group, 0 of the lowest values")
+    figure.colorbar(mesh, ax=grid, label="probability", aspect=10 * len(found))
     _save(figure, path)
     return True
 
 
-def _colours(count: int) -> list[Any]:
-    colormaps = import_part("matplotlib", "Drawing the plots", "train").colormaps
-    return [colormaps["tab20"](number % 20) for number in range(count)]
+def _style(number: int) -> dict[str, Any]:
+    """How the line of a row is drawn: it differs from others' in its colour, and from the eighth on in its kind."""
+    kind, colour = divmod(number, len(_COLOURS))
+    line, marker = _KINDS[kind % len(_KINDS)]
+    return {"color": _COLOURS[colour], "linestyle": line, "marker": marker}
+
+
+def _power_norm(highest: float) -> Any:
+    return import_part("matplotlib.colors", "Drawing the plots", "train").PowerNorm(0.5, vmin=0, vmax=highest)
 
 
 def _figure(size: tuple[float, float]) -> Figure:

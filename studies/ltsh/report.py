@@ -9,8 +9,10 @@ from typing import Any
 from ltsh_deploy.errors import InputError, UsageError
 from ltsh_deploy.whole_files import write_error, write_whole
 from ltsh_deploy.yaml_text import parse_yaml
-from studies.ltsh.configs import run_config
+from studies.ltsh.bootstrap import DRAWS
+from studies.ltsh.configs import FIRST, run_config
 from studies.ltsh.data import data_note
+from studies.ltsh.measuring import MEASURES, other_measuring
 from studies.ltsh.plan import HERE, Layout, Study
 from studies.ltsh.plots import plot_bins, plot_rows, plot_teachers
 from studies.ltsh.results import Results, read_results
@@ -44,20 +46,25 @@ def write_report(study: Study, budgets: Sequence[str], out: Path, page: Path, *,
 
     Raises:
         InputError: when a result or a text is damaged or missing; it is named.
-        UsageError: when a run was trained with other settings than the study's files have now.
+        UsageError: when nothing has been run at all, or a run was trained or measured with other settings than the
+            study's files have now. The page is then left as it is.
         OutputError: when the page or a plot cannot be written.
     """
+    paper = _paper(texts / "paper.yaml")
+    remarks = _text(texts / _REMARKS)
+    found = {name: read_results(study, Layout(out, name)) for name in budgets}
+    if not any(results.everything() for results in found.values()):
+        raise UsageError(f"{out}: holds no run of the budgets {', '.join(budgets)}", "The command `run` makes them.")
+    for name, results in found.items():
+        _check_training(study, name, results)
+        _check_measuring(study, name, results)
     try:
         (page.parent / "images").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise write_error(page, error) from None
-    paper = _paper(texts / "paper.yaml")
-    remarks = _text(texts / _REMARKS)
     told, sections = [], []
-    for name in budgets:
-        results = read_results(study, Layout(out, name))
-        _check_settings(study, name, results)
-        done = sum(len(run.measured) == 3 for run in results.everything())
+    for name, results in found.items():
+        done = sum(len(run.measured) == len(MEASURES) for run in results.everything())
         rows = sum(bool(runs) for runs in results.runs.values())
         told.append(f"{name}: {done} runs trained and measured, of {rows} of {len(study.rows)} rows")
         sections.append(_section(study, name, results, paper, page))
@@ -66,16 +73,33 @@ def write_report(study: Study, budgets: Sequence[str], out: Path, page: Path, *,
     return [*told, f"{page}: written"]
 
 
-def _check_settings(study: Study, budget_name: str, results: Results) -> None:
+def _check_training(study: Study, budget_name: str, results: Results) -> None:
     """The page says of all runs what the files say now; where the data lie is of no matter."""
-    for run in results.everything():
-        config = run_config(study, budget_name, run.row, run.seed, results.layout)
-        differ = [key for key in other_settings(run.folder, config) if key not in ("data", "init")]
+    trained = [(FIRST, seed) for seed in results.first] + [(run.row, run.seed) for run in results.everything()]
+    for row, seed in trained:
+        folder, config = results.layout.run(row, seed), run_config(study, budget_name, row, seed, results.layout)
+        differ = [key for key in other_settings(folder, config) if key not in ("data", "init")]
         if differ:
             raise UsageError(
-                f"{run.folder}: was trained with other settings than the study's files have now: {', '.join(differ)}",
+                f"{folder}: was trained with other settings than the study's files have now: {', '.join(differ)}",
                 "Put these back, or delete the folder.",
             )
+
+
+def _check_measuring(study: Study, budget_name: str, results: Results) -> None:
+    """Figures stand side by side, and draws are paired: all must be of the same pictures, looked at in one way."""
+    units: dict[str, int] = {}
+    for run in results.everything():
+        for name, measured in run.measured.items():
+            differ = other_measuring(study, study.budget(budget_name), measured)
+            if units.setdefault(name, measured.note["units"]) != measured.note["units"]:
+                differ.append("units")
+            if differ:
+                raise UsageError(
+                    f"{run.folder}: {name} was measured with other settings than the study's files have now, or than "
+                    f"other runs: {', '.join(differ)}",
+                    "Put these back, or give the command `run` again, which measures it anew.",
+                )
 
 
 def _section(study: Study, budget_name: str, results: Results, paper: Mapping[str, Any], page: Path) -> str:
@@ -105,26 +129,34 @@ def _section(study: Study, budget_name: str, results: Results, paper: Mapping[st
         _size(study, budget_name, results),
         _machines(results),
         "### All rows",
-        "Mean over seeds, ± standard deviation over seeds.",
+        "Mean over the seeds that the row has, ± their standard deviation (with n - 1).",
         row_table(study, results),
         *picture("rows", "figures of all rows; dots are seeds"),
         "### Beside the paper's tables",
         "The paper's figures are MPII's multi-person AP on 343 groups of photographs; those here, the same metric on "
-        "mosaics of LSPET's validation people, mean over seeds. Compare differences between rows, not figures.",
+        "mosaics of LSPET's validation people, mean over each row's seeds. Compare differences between rows, not "
+        "figures.",
         paper_tables(results, paper),
         "### Differences",
-        "Points gained by the first row over the second, with 95 % intervals and p of a paired bootstrap over pictures "
-        "and seeds (1000 draws); p is not corrected for how many there are. With one seed, nothing is known of the "
-        "chance that lies in training.",
+        "Points gained by the first row over the second, mean over the seeds that both have; then the 95 % interval "
+        f"and p of a paired bootstrap over pictures and seeds ({DRAWS} draws, so p is {2 / (DRAWS + 1):.3f} at least); "
+        "then, from two seeds on, half the width of Student's 95 % interval over these seeds alone, with the same "
+        "middle. With one seed, nothing is known of the chance that lies in training. Of few, the bootstrap knows too "
+        "little: it draws no seeds but these, and two rows that differ in nothing but this chance differ in the same "
+        "direction in both of two seeds every second time, in all of three every fourth time, and p may then be as "
+        "small as it can be. Where Student's interval holds 0, the seeds do not tell the rows apart.",
         effect_table(study, results),
         "### Who is found",
-        "mAP on synthetic validation people, mean over seeds. The paper's figure 6 has the last of these on MPII, in "
-        "the same bins, without numbers: there, what was trained with the teacher gains most where least is visible.",
+        "mAP on synthetic validation people, mean over each row's seeds, without intervals: of a bin with few people, "
+        "it says little. Compare rows, not bins: people who are nobody count against each bin, so against small ones "
+        "most. The paper's figure 6 has the last of these on MPII, in the same bins, without numbers: there, what was "
+        "trained with the teacher gains most where least is visible.",
         bin_tables(study, results, side),
         *picture("bins", "mAP on synthetic people by pitch, distance and visibility, less that of R+S"),
         "### What the teachers did",
-        "Mean over windows of the likeliest group's probability, and of the entropy of all groups' as a part of a "
-        "uniform distribution's. The paper: \"often assigns high probability to few groups early in training. In most "
+        "Mean over windows of the likeliest group's probability, and of the entropy of all groups' (also of those with "
+        "too few people to be chosen) as a part of a uniform distribution's. The paper: \"often assigns high "
+        "probability to few groups early in training. In most "
         'cases the teacher converges to a uniform sampling strategy".',
         teacher_table(study, results),
         *picture("teachers", "probabilities of the groups over time"),
@@ -168,7 +200,8 @@ def _machines(results: Results) -> str:
         if line not in lines:
             lines.append(line)
     dates = sorted(run.trained["finished"][:10] for run in results.everything())
-    return f"Trained from {dates[0]} to {dates[-1]} on " + "; and on ".join(lines) + "."
+    days = f"on {dates[0]}" if dates[0] == dates[-1] else f"from {dates[0]} to {dates[-1]}"
+    return f"Trained {days}: " + "; and ".join(lines) + "."
 
 
 def _paper(path: Path) -> dict[str, Any]:
@@ -210,7 +243,13 @@ Every row trains the same student, from the same seeds, for the same number of s
 weights that were trained on real people alone; the row of synthetic people alone begins with random ones, and has the
 steps of both. The averaged weights after the last step are measured, once: no run's weights are chosen by what
 validation people show. The crops and the learning rate of the budget `small` were, in four trials of 500 steps on real
-people alone, measured by PCK of a third of them.
+people alone, measured by PCK of a third of them; the rows were not tuned each for itself.
+
+Where a row mixes two data sets, each makes half of every batch. So R sees twice as many crops of D_R as the others:
+these give up the half of them for synthetic people, or for D_M's and D_Style's, which are real people too. The real
+half is the same in all those rows, crop by crop. In R+S, everybody of D_S comes once before anybody comes again;
+teachers and their controls draw from one group for a whole window, with replacement, and never from groups with fewer
+people than a batch has, nor, by distance, those who are alone in their picture.
 
 - **PCK@0.2** on the validation people of LSPET, on whole pictures, as `ltsh evaluate` has it
   ([evaluation.md](evaluation.md)).
@@ -219,6 +258,7 @@ people alone, measured by PCK of a third of them.
   whom nobody labelled, nobody is wrong.
 - **Synthetic validation people** come from a seed of their own, and are measured by the same AP. In a bin, its people
   alone count as labelled; predictions matched to others are neither right nor wrong, those matched to nobody are wrong
-  in each bin that has somebody in the picture.
+  in each bin that has somebody in the picture. Who is alone in the picture is in no bin by distance.
 - **Intervals**: each draw takes as many seeds and as many pictures as there are, with replacement, the same for both
-  rows."""
+  rows. Student's interval takes the differences of the seeds as drawn from a normal distribution, and the pictures as
+  they are."""

@@ -22,7 +22,16 @@ from studies.ltsh.plan import Layout, Study
 from studies.ltsh.running import read_trained
 from studies.ltsh.stored import Stored, load_measure
 
-__all__ = ["BINS", "Binned", "Results", "RunResult", "bin_figures", "mean_rows", "read_results"]
+__all__ = [
+    "BINS",
+    "Binned",
+    "Results",
+    "RunResult",
+    "bin_differences",
+    "bin_figures",
+    "mean_rows",
+    "read_results",
+]
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
@@ -174,6 +183,18 @@ def bin_figures(stored: Stored, name: str, edges: Sequence[float]) -> Binned:
         figures.append(float("nan") if chosen is None else float(_headline(chosen)))
         people.append(sum(int(own.sum()) for own in kept))
     return Binned(np.array(figures), tuple(people))
+
+
+def bin_differences(results: Results, base: str, row: str, name: str, edges: Sequence[float]) -> FloatArray:
+    """[B] by how much a row's figure of each bin is above another row's: mean over the seeds that both have.
+
+    NaN where they have none in common.
+    """
+    pairs = zip(*results.pairs(base, row, "synthetic"), strict=True)
+    before_after = [[bin_figures(run.stored["synthetic"], name, edges).figures for run in pair] for pair in pairs]
+    if not before_after:
+        return np.full(len(edges) - 1, np.nan)
+    return mean_rows(after - before for before, after in before_after)
 
 
 def _between(values: FloatArray, low: float, high: float, is_last: bool) -> BoolArray:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from ltsh_deploy.errors import InputError, UsageError
 from ltsh_deploy.train.config_file import dump_config, read_config
-from ltsh_deploy.train.folder import CONFIG, LAST, STATE, claimed
+from ltsh_deploy.train.folder import CONFIG, LAST, STATE
 from ltsh_deploy.train.history import History, read_history
 from ltsh_deploy.whole_files import write_whole
+from studies.ltsh.claims import claim, wait_for
 from studies.ltsh.configs import FIRST, run_config
 from studies.ltsh.measuring import MEASURES, measure_run
 from studies.ltsh.plan import Layout, Study
@@ -28,8 +29,6 @@ __all__ = ["TRAINED", "other_settings", "read_trained", "run_row"]
 TRAINED = "trained.json"
 # What may differ between two sessions of one run: where, and how fast, it is computed.
 _ANYWHERE = ("device", "threads", "workers", "prefetch", "log_every", "checkpoint_every")
-# Seconds between two looks at whether another process is done.
-_WAIT = 5.0
 # Seconds between two lines that say how far a run is.
 _LINE_EVERY = 60.0
 
@@ -60,7 +59,7 @@ def run_row(
     if study.rows[row].begins == "first":
         _train_first(study, budget_name, seed, layout, tell)
     with ExitStack() as stack:
-        if not _claim(folder, stack):
+        if not claim(folder, stack):
             return False
         _same_settings(folder, config)
         _train_if_needed(config, folder, f"{row}, seed {seed}", tell)
@@ -75,21 +74,9 @@ def _train_first(study: Study, budget_name: str, seed: int, layout: Layout, tell
     folder, config = layout.run(FIRST, seed), run_config(study, budget_name, FIRST, seed, layout)
     name = f"the student on real people, seed {seed}"
     with ExitStack() as stack:
-        if not _claim(folder, stack):
-            tell(f"{name}: another process is at it; waiting")
-            while not _claim(folder, stack):
-                time.sleep(_WAIT)
+        wait_for(folder, stack, name, tell)
         _same_settings(folder, config)
         _train_if_needed(config, folder, name, tell)
-
-
-def _claim(folder: Path, stack: ExitStack) -> bool:
-    """Keep other processes from the folder until the stack is closed; False where one has it."""
-    try:
-        stack.enter_context(claimed(folder))
-    except UsageError:
-        return False
-    return True
 
 
 def read_trained(folder: Path) -> dict[str, Any] | None:
@@ -104,6 +91,7 @@ def read_trained(folder: Path) -> dict[str, Any] | None:
     try:
         trained: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         trained["steps"], trained["seconds"], trained["machine"]
+        trained["code"], trained["packages"], trained["finished"]
     except (OSError, ValueError, KeyError, TypeError):
         raise InputError(f"{path}: is damaged", "Delete it: the run's last step is then looked at again.") from None
     return trained

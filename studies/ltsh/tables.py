@@ -11,7 +11,7 @@ import numpy as np
 
 from ltsh_deploy.metrics import MPII_JOINTS, mpii_table
 from ltsh_deploy.train.history import distribution
-from studies.ltsh.bootstrap import effect, seeds_apart
+from studies.ltsh.bootstrap import Effect, effect, seeds_apart
 from studies.ltsh.configs import FIRST
 from studies.ltsh.hardness import AFTER, read_hardness, spreads
 from studies.ltsh.measuring import MEASURES
@@ -48,8 +48,8 @@ def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def _number(value: float, signed: bool = False) -> str:
-    return "-" if math.isnan(value) else f"{value:+.1f}" if signed else f"{value:.1f}"
+def _number(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.1f}"
 
 
 def _mean_and_spread(values: Sequence[float]) -> str:
@@ -94,8 +94,8 @@ def _mpii_line(results: Results, row: str, columns: Sequence[str]) -> list[str]:
 
 
 def effect_table(study: Study, results: Results) -> str:
-    """Each row against those it is compared with."""
-    rows = []
+    """Each row against those it is compared with, and how many comparisons that makes."""
+    rows, comparisons = [], 0
     for name, row in study.rows.items():
         for other in row.against:
             line = [f"{name} less {other}"]
@@ -106,11 +106,26 @@ def effect_table(study: Study, results: Results) -> str:
                     line.append(_NOT_RUN)
                     continue
                 found = effect([run.draws[measure] for run in before], [run.draws[measure] for run in after])
-                seeds = max(seeds, found.seeds)
-                interval = f"[{_number(found.low, True)}, {_number(found.high, True)}]"
-                line.append(f"{_number(found.change, True)} {interval}, p {found.p_value:.3f}")
+                seeds, comparisons = max(seeds, found.seeds), comparisons + 1
+                line.append(_effect(found))
             rows.append([*line, str(seeds)])
-    return _markdown(["rows", *(_HEADINGS[measure] for measure in MEASURES), "seeds"], rows)
+    table = _markdown(["rows", *(_HEADINGS[measure] for measure in MEASURES), "seeds"], rows)
+    return (
+        f"{table}\n\nThese are {comparisons} comparisons, and p is not corrected for that: if no row differed from any "
+        f"other, about {comparisons / 20:.0f} would be below 0.05, and more where there are few seeds."
+    )
+
+
+def _effect(found: Effect) -> str:
+    """In points: the change, the bootstrap's interval and p, and half of Student's interval over the seeds."""
+    if math.isnan(found.change):
+        return "-"
+    parts = [f"{found.change:+.2f}"]
+    if not math.isnan(found.p_value):
+        parts.append(f"[{found.low:+.2f}, {found.high:+.2f}], p {found.p_value:.3f}")
+    if not math.isnan(found.over_seeds):
+        parts.append(f"(seeds ± {found.over_seeds:.2f})")
+    return " ".join(parts)
 
 
 def bin_tables(study: Study, results: Results, side: int) -> str:
@@ -200,8 +215,9 @@ def hardness_table(study: Study, budget_name: str, results: Results) -> str:
     return (
         f"From person to person, the loss varies by {100 * people:.0f} % of its mean; so means of a window's "
         f"{crops:.0f} crops vary by {100 * people / math.sqrt(crops):.0f} % whatever is chosen. This is how far the "
-        "means of the groups that can be chosen are apart, as standard deviations, and how far those of groups drawn "
-        "at random would be:\n\n" + _markdown(header, rows)
+        "means of the groups that can be chosen are apart, as standard deviations, and how far they would be by "
+        "chance if all groups were equally hard. The hardest of ten equal groups is then one and a half times that "
+        "above the others:\n\n" + _markdown(header, rows)
     )
 
 
@@ -225,7 +241,7 @@ def cost_table(study: Study, results: Results, data: Sequence[tuple[str, Mapping
             )
     if not rows:
         return "Nothing has been run."
-    return _markdown(["", "", "making or training, minutes", "measuring, minutes"], rows)
+    return _markdown(["", "", "making or training, minutes by the clock", "measuring"], rows)
 
 
 def relative(path: Path, page: Path) -> str:
