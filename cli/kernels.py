@@ -32,8 +32,8 @@ def command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print what was made as JSON.")
 def build(architectures: tuple[str, ...], as_json: bool) -> None:
     """Compile the kernels; needs no GPU."""
-    from ltsh_deploy.cuda_decode import architecture_of
     from ltsh_deploy.cuda_kernels.compile import ARCHITECTURES, KERNELS, CompileError, cubin_path, find_compiler
+    from ltsh_deploy.cuda_work import architecture_of
     from ltsh_deploy.errors import DeviceError, MissingPartError, OutputError, UsageError
     from ltsh_deploy.nvidia_driver import list_gpus
     from ltsh_deploy.parts import install_line

@@ -6,11 +6,9 @@ compiled decoder for the CPU shares. People are assembled on the host, from the 
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -18,49 +16,29 @@ import numpy as np
 from ltsh_deploy import compiled, decode
 from ltsh_deploy.cuda_found import check_finite, connections_of, peaks_of, table_of
 from ltsh_deploy.cuda_kernels.buffers import Layout
-from ltsh_deploy.cuda_kernels.compile import ARCHITECTURES, CompileError, Compiler, cubin
+from ltsh_deploy.cuda_kernels.compile import Compiler
 from ltsh_deploy.cuda_kernels.decoder import DeviceDecoder, Settings
 from ltsh_deploy.cuda_kernels.graphs import wait_for
 from ltsh_deploy.cuda_session import CudaSession
+from ltsh_deploy.cuda_work import KernelUser, architecture_of, programs
 from ltsh_deploy.decode_config import DecodeConfig
 from ltsh_deploy.device_fields import DeviceFields
-from ltsh_deploy.errors import MissingPartError, UsageError
+from ltsh_deploy.errors import UsageError
 from ltsh_deploy.fields import cells_to_pixels
 from ltsh_deploy.limbs import Connections, reading_order
-from ltsh_deploy.nvidia_driver import Gpu
-from ltsh_deploy.parts import import_part, install_line
+from ltsh_deploy.parts import import_part
 from ltsh_deploy.peaks import Peaks
 from ltsh_deploy.poses import Poses
 from ltsh_deploy.skeletons import Skeleton
 
-__all__ = ["CudaDecoder", "architecture_of", "programs"]
+__all__ = ["CudaDecoder"]
 
 _TYPES = {"<f4": False, "<f2": True}
 # What CUDA takes as the second side of a grid.
 _MOST_IMAGES = 65535
 
 
-def architecture_of(gpu: Gpu) -> str:
-    """What to compile for: the latest architecture that a GPU runs.
-
-    Raises:
-        UsageError: for a GPU that CUDA 13 no longer knows.
-    """
-    major, minor = gpu.compute_capability
-    known = [tuple(divmod(int(name.removeprefix("sm_")), 10)) for name in ARCHITECTURES]
-    fitting = [each for each in known if each[0] == major and each[1] <= minor]
-    if fitting:
-        return "sm_{}{}".format(*max(fitting))
-    if (major, minor) < min(known):
-        raise UsageError(
-            f"{gpu} is older than what the CUDA kernels are compiled for ({ARCHITECTURES[0]})",
-            "Decode on the CPU: leave out the CUDA decoder.",
-        )
-    # Newer than this list: the compiler decides.
-    return f"sm_{major}{minor}"
-
-
-class CudaDecoder:
+class CudaDecoder(KernelUser):
     """Decodes on one GPU and one stream. A context manager; several threads may use it, and one at a time runs.
 
     Args:
@@ -87,10 +65,8 @@ class CudaDecoder:
         cache_folder: Path | None = None,
     ) -> None:
         self.skeleton, self.config = skeleton, config
-        self._owns_session = session is None
-        self._session = session or CudaSession(device, "decoding by CUDA")
-        self._lock, self._closed = threading.Lock(), False
-        try:
+        super().__init__("decoding by CUDA", device, session)
+        with self._opening():
             peaks, limbs = programs(("peaks", "limbs"), architecture_of(self._session.gpu), compiler, cache_folder)
             settings = Settings(
                 config.peak_threshold,
@@ -106,10 +82,6 @@ class CudaDecoder:
                 ends = skeleton.limb_ends.astype(np.int32)
                 self._decoder = DeviceDecoder(self._cuda, (peaks, limbs), self._session.stream, ends, settings)
                 self._uploads: dict[str, Any] = {}
-        except BaseException:
-            if self._owns_session:
-                self._session.close()
-            raise
 
     def decode(self, heatmaps: Any, pafs: Any, stride: int) -> list[Poses]:
         """The people of each image, in pixels of the network's input.
@@ -226,43 +198,13 @@ class CudaDecoder:
         if stream is not None and stream != int(self._session.stream.handle):
             wait_for(self._session.stream, stream)
 
-    def close(self) -> None:
-        """Free what it holds on the GPU."""
-        with self._lock:
-            if self._closed:
-                return
-            self._closed = True
-            with self._session.current():
-                self._decoder.close()
-                # With it goes its hold on the stream, which can only be destroyed while the session has its context.
-                del self._decoder
-                for memory, _ in self._uploads.values():
-                    memory.free()
-                self._uploads.clear()
-            if self._owns_session:
-                self._session.close()
-
-    def __enter__(self) -> CudaDecoder:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-def programs(
-    names: Sequence[str], architecture: str, compiler: Compiler | None = None, folder: Path | None = None
-) -> list[bytes]:
-    """The programs of some of the ``.cu`` files; see :func:`ltsh_deploy.cuda_kernels.compile.cubin`.
-
-    Raises:
-        MissingPartError: when there is no compiler, or it refuses.
-    """
-    try:
-        return [cubin(name, architecture, compiler, folder) for name in names]
-    except CompileError as error:
-        raise MissingPartError(f"the CUDA kernels cannot be compiled: {error}", install_line("cuda")) from None
+    def _free(self) -> None:
+        self._decoder.close()
+        # With it goes its hold on the stream, which can only be destroyed while the session has its context.
+        del self._decoder
+        for memory, _ in self._uploads.values():
+            memory.free()
+        self._uploads.clear()
 
 
 def _checked(name: str, shape: tuple[int, ...]) -> tuple[int, int, int, int]:

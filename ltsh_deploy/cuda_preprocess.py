@@ -5,22 +5,20 @@ A level of the result may differ from the CPU's, which rounds after each of its 
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ltsh_deploy.cuda_decode import architecture_of, programs
 from ltsh_deploy.cuda_kernels.compile import Compiler
 from ltsh_deploy.cuda_kernels.preprocessor import MOST_PICTURES, DevicePreprocessor, Picture
 from ltsh_deploy.cuda_kernels.resize_weights import AxisWeights, Step, combine
 from ltsh_deploy.cuda_session import CudaSession
+from ltsh_deploy.cuda_work import KernelUser, architecture_of, programs
 from ltsh_deploy.device_fields import DeviceArray
 from ltsh_deploy.errors import ImageError, UsageError
 from ltsh_deploy.images import MAX_PIXELS, PADDING, Placement, scaling_steps
@@ -31,7 +29,7 @@ __all__ = ["CudaPreprocessor"]
 _WHAT = "preprocessing by CUDA"
 
 
-class CudaPreprocessor:
+class CudaPreprocessor(KernelUser):
     """Scales and pads on one GPU and one stream. A context manager; several threads may use it, one at a time runs.
 
     Args:
@@ -53,18 +51,12 @@ class CudaPreprocessor:
         compiler: Compiler | None = None,
         cache_folder: Path | None = None,
     ) -> None:
-        self._owns_session = session is None
-        self._session = session or CudaSession(device, _WHAT)
-        self._lock, self._closed = threading.Lock(), False
-        try:
+        super().__init__(_WHAT, device, session)
+        with self._opening():
             (program,) = programs(("preprocess",), architecture_of(self._session.gpu), compiler, cache_folder)
             with self._session.current(), self._session.named_errors(_WHAT):
                 cuda: Any = import_part("pycuda.driver", _WHAT, "cuda")
                 self._preprocessor = DevicePreprocessor(cuda, program, self._session.stream)
-        except BaseException:
-            if self._owns_session:
-                self._session.close()
-            raise
 
     @property
     def session(self) -> CudaSession:
@@ -106,27 +98,11 @@ class CudaPreprocessor:
                 self._preprocessor.resize(pictures, size, PADDING, int(memory))
                 return DeviceArray(memory, shape, np.uint8, int(session.stream.handle))
 
-    def close(self) -> None:
-        """Free what it holds on the GPU."""
-        with self._lock:
-            if self._closed:
-                return
-            self._closed = True
-            with self._session.current():
-                self._session.finish()
-                self._preprocessor.close()
-                # With it goes its hold on the stream, which can only be destroyed while the session has its context.
-                del self._preprocessor
-            if self._owns_session:
-                self._session.close()
-
-    def __enter__(self) -> CudaPreprocessor:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+    def _free(self) -> None:
+        self._session.finish()
+        self._preprocessor.close()
+        # With it goes its hold on the stream, which can only be destroyed while the session has its context.
+        del self._preprocessor
 
 
 @lru_cache(maxsize=64)

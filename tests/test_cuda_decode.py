@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 
 from benchmarks.people import random_people
-from ltsh_deploy.cuda_decode import CudaDecoder, architecture_of
+from ltsh_deploy.cuda_decode import CudaDecoder
 from ltsh_deploy.cuda_kernels import compile as kernels
 from ltsh_deploy.cuda_kernels import decoder as device_decoder
 from ltsh_deploy.cuda_kernels import graphs
 from ltsh_deploy.cuda_session import CudaSession
+from ltsh_deploy.cuda_work import architecture_of
 from ltsh_deploy.decode import DecodeConfig, decode_fields
 from ltsh_deploy.device_fields import DeviceArray, DeviceFields
 from ltsh_deploy.encode import encode_fields
