@@ -23,57 +23,47 @@ import numpy.typing as npt
 from websockets.sync.client import ClientConnection, connect
 
 from ltsh_deploy.descriptions import ModelDescription
-from ltsh_deploy.encode import encode_fields
 from ltsh_deploy.estimator import PoseEstimator
 from ltsh_deploy.fields import Fields
 from ltsh_deploy.runtimes import Runtime
 from ltsh_deploy.server import listen, make_server
 from ltsh_deploy.server_config import ServerConfig
 from ltsh_deploy.skeletons import Skeleton
+from tests.sees_colours import COLOURS, SeesColours
 from tests.tiny_onnx import metadata, write_model
 
 ARM = Skeleton("arm", ("right_shoulder", "right_elbow", "right_wrist"), ((0, 1), (2, 1)), (), (0.1, 0.1, 0.1))
-COLOURS = ((255, 0, 0), (0, 255, 0), (0, 0, 255))
 
 
-class ColourRuntime:
-    """Sees a joint in the middle of each patch of its colour.
+class ColourRuntime(SeesColours):
+    """One that can be held up, and can fail.
 
     Attributes:
-        batches: the shapes it was given.
         open: while it is not set, the network does not answer.
         error: raised instead of an answer, where there is one.
     """
 
-    device = "cpu"
-
     def __init__(self) -> None:
         maps = {"name": "maps", "channels": (0, 1, 2)}, {"name": "maps", "channels": (3, 4, 5, 6)}
-        self.description = ModelDescription(
-            skeleton=ARM, stride=8, size=(128, 96), input={"name": "image"}, heatmaps=maps[0], pafs=maps[1]
+        super().__init__(
+            ModelDescription(
+                skeleton=ARM, stride=8, size=(128, 96), input={"name": "image"}, heatmaps=maps[0], pafs=maps[1]
+            )
         )
-        self.batches: list[tuple[int, ...]] = []
         self.open = threading.Event()
         self.open.set()
         self.error: Exception | None = None
 
     def run(self, images: npt.NDArray[np.uint8]) -> list[Fields]:
         self.open.wait(30)
-        self.batches.append(images.shape)
         if self.error is not None:
+            self.batches.append(images.shape)
             raise self.error
-        return [self._look(image.astype(int)) for image in images]
-
-    def _look(self, image: npt.NDArray[Any]) -> Fields:
-        xy = np.full((1, 3, 2), np.nan)
-        for joint, colour in enumerate(COLOURS):
-            ys, xs = np.nonzero((abs(image - colour) < 100).all(axis=2))
-            if len(xs):
-                xy[0, joint] = xs.mean(), ys.mean()
-        return encode_fields(xy, ARM, (image.shape[0] // 8, image.shape[1] // 8))
+        return super().run(images)
 
     def close(self) -> None:
         self.open.set()
+        super().close()
 
 
 @dataclass

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from ltsh_deploy.skeletons import LSP14
-from studies.ltsh.plan import Study, load_study
+from ltsh_deploy.train import synth_run
+from studies.ltsh.data import make_data
+from studies.ltsh.plan import Layout, Study, load_study
+from studies.ltsh.running import run_row
 from tests.dataset_files import write_tar
+from tests.synth_stub import InThisProcess
 from tests.training_data import person, picture
 
 
@@ -41,3 +47,14 @@ FROM_LTSH = _columns()
 def small_study(people: Path) -> Study:
     """The study, on those people, its synthetic ones in drawn rooms."""
     return replace(load_study(), real=people, backgrounds=None)
+
+
+def run_tiny(study: Study, out: Path, sets: Sequence[str], runs: Iterable[tuple[str, int]]) -> Layout:
+    """A study of the budget ``tiny`` with these data sets, of which these rows have been run from these seeds."""
+    layout = Layout(out, "tiny")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(synth_run, "ProcessPoolExecutor", InThisProcess)
+        make_data(study, study.budgets["tiny"], layout, sets)
+    for row, seed in runs:
+        assert run_row(study, "tiny", row, seed, layout)
+    return layout

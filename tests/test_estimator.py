@@ -19,36 +19,17 @@ from ltsh_deploy.images import read_image
 from ltsh_deploy.inference import infer_frames, read_frames
 from ltsh_deploy.runtimes import Runtime
 from ltsh_deploy.skeletons import Skeleton
+from tests.sees_colours import COLOURS, SeesColours
 
 # No joint has a side: a colour stays what it is in the mirror.
 ARM = Skeleton("arm", ("shoulder", "elbow", "wrist"), ((0, 1), (2, 1)), (), (0.1, 0.1, 0.1))
-COLOURS = ((255, 0, 0), (0, 255, 0), (0, 0, 255))
 
 
-class ColourRuntime:
-    """Sees a joint in the middle of each patch of its colour: red, green and blue are the arm's three joints."""
-
-    device = "cpu"
+class ColourRuntime(SeesColours):
+    """Red, green and blue are the arm's three joints."""
 
     def __init__(self) -> None:
-        self.description = SimpleNamespace(skeleton=ARM, stride=8, size=(256, 192))
-        self.batches: list[tuple[int, ...]] = []
-        self.closed = False
-
-    def run(self, images: np.ndarray[Any, Any]) -> list[Fields]:
-        self.batches.append(images.shape)
-        return [self._look(image.astype(int)) for image in images]
-
-    def _look(self, image: np.ndarray[Any, Any]) -> Fields:
-        xy = np.full((1, 3, 2), np.nan)
-        for joint, colour in enumerate(COLOURS):
-            ys, xs = np.nonzero((abs(image - colour) < 100).all(axis=2))
-            if len(xs):
-                xy[0, joint] = xs.mean(), ys.mean()
-        return encode_fields(xy, ARM, (image.shape[0] // 8, image.shape[1] // 8))
-
-    def close(self) -> None:
-        self.closed = True
+        super().__init__(SimpleNamespace(skeleton=ARM, stride=8, size=(256, 192)))
 
 
 def picture(width: int, height: int, rng: np.random.Generator | None = None) -> tuple[Any, Any]:

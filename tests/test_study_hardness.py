@@ -9,20 +9,16 @@ import pytest
 
 from ltsh_deploy.errors import InputError
 from ltsh_deploy.skeletons import load_skeleton
-from ltsh_deploy.train import synth_run
 from ltsh_deploy.train.batches import CropMaker
 from ltsh_deploy.train.data import open_pools
 from ltsh_deploy.train.sampling import Sampler
 from ltsh_deploy.train.teacher import Choice
 from studies.ltsh.command import main
 from studies.ltsh.configs import FIRST, run_config
-from studies.ltsh.data import make_data
 from studies.ltsh.hardness import AFTER, Hardness, measure_hardness, read_hardness, spreads
 from studies.ltsh.plan import Layout, Study, load_study
 from studies.ltsh.report import write_report
-from studies.ltsh.running import run_row
-from tests.study_data import small_study, write_people
-from tests.synth_stub import InThisProcess
+from tests.study_data import run_tiny, small_study, write_people
 
 BUDGET = load_study().budgets["small"]
 PEOPLE = 4000
@@ -97,12 +93,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
 
 @pytest.fixture(scope="module")
 def done(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Layout:
-    layout = Layout(tmp_path_factory.mktemp("study"), "tiny")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(synth_run, "ProcessPoolExecutor", InThisProcess)
-        make_data(study, study.budgets["tiny"], layout, ["purely", "validation", "mosaics"])
-    assert run_row(study, "tiny", AFTER, 0, layout)
-    return layout
+    return run_tiny(study, tmp_path_factory.mktemp("study"), ["purely", "validation", "mosaics"], [(AFTER, 0)])
 
 
 @pytest.mark.usefixtures("one_thread")

@@ -15,7 +15,6 @@ import pytest
 
 from ltsh_deploy.errors import InputError, OutputError, UsageError
 from ltsh_deploy.evaluation.measures import ApMeasure
-from ltsh_deploy.train import synth_run
 from ltsh_deploy.train.folder import LAST, claimed
 from ltsh_deploy.train.history import read_history
 from studies.ltsh import claims, running
@@ -26,8 +25,7 @@ from studies.ltsh.plan import HERE, Layout, Study
 from studies.ltsh.report import write_report
 from studies.ltsh.results import bin_differences, bin_figures, read_results
 from studies.ltsh.running import TRAINED, read_trained, run_row
-from tests.study_data import small_study, write_people
-from tests.synth_stub import InThisProcess
+from tests.study_data import run_tiny, small_study, write_people
 
 ROWS = ("R", "teacher-C")
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -41,13 +39,8 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
 @pytest.fixture(scope="module")
 def done(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Layout:
     """A study of which two rows have been run, one of them from two seeds."""
-    layout = Layout(tmp_path_factory.mktemp("study"), "tiny")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(synth_run, "ProcessPoolExecutor", InThisProcess)
-        make_data(study, study.budgets["tiny"], layout, needed_sets(study, ROWS))
-    for row, seed in (("R", 0), ("teacher-C", 0), ("R", 1)):
-        assert run_row(study, "tiny", row, seed, layout)
-    return layout
+    runs = [("R", 0), ("teacher-C", 0), ("R", 1)]
+    return run_tiny(study, tmp_path_factory.mktemp("study"), needed_sets(study, ROWS), runs)
 
 
 def files(folder: Path) -> dict[str, tuple[int, bytes]]:
