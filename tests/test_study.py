@@ -17,6 +17,7 @@ from ltsh_deploy.errors import InputError, UsageError
 from ltsh_deploy.evaluation.measures import ApMeasure, RateMeasure
 from ltsh_deploy.metrics import MPII_JOINTS, UnitMatches
 from ltsh_deploy.skeletons import LTSH15
+from ltsh_deploy.train.groups import create_grouping
 from ltsh_deploy.yaml_text import parse_yaml
 from studies.ltsh.bootstrap import effect, headline_draws, seeds_apart
 from studies.ltsh.command import main
@@ -25,6 +26,7 @@ from studies.ltsh.mosaics import make_mosaics
 from studies.ltsh.plan import HERE, Layout, chosen_rows, load_study
 from studies.ltsh.results import bin_figures
 from studies.ltsh.stored import Stored, load_measure, save_measure
+from studies.ltsh.turned import LOT, LOTS
 from tests.study_data import write_people
 
 STUDY = load_study()
@@ -70,6 +72,14 @@ def test_teachers_differ_from_their_controls_in_the_choice_alone() -> None:
     assert teacher.groups == uniform.groups  # type: ignore[union-attr]
     side = STUDY.budgets["small"].pictures.side
     assert teacher.groups.boundaries == pytest.approx(np.arange(1, 10) * side / 10)  # type: ignore[union-attr]
+
+
+def test_every_lot_is_a_group_that_can_be_chosen() -> None:
+    teacher = run_config(STUDY, "small", "teacher-T", 0, LAYOUT).teacher
+    assert teacher is not None
+    lots = np.arange(500) % LOTS
+    grouping = create_grouping(teacher.groups, {LOT: lots.astype(np.float64)})  # type: ignore[union-attr]
+    assert np.array_equal(grouping.assign(lots.astype(np.float64)), lots)
 
 
 def test_rows_are_chosen_by_name_in_the_order_of_the_tables() -> None:

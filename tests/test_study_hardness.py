@@ -15,7 +15,8 @@ from ltsh_deploy.train.sampling import Sampler
 from ltsh_deploy.train.teacher import Choice
 from studies.ltsh.command import main
 from studies.ltsh.configs import FIRST, run_config
-from studies.ltsh.hardness import AFTER, Hardness, measure_hardness, read_hardness, spreads
+from studies.ltsh.data import needed_sets
+from studies.ltsh.hardness import AFTER, SHOWN, Hardness, measure_hardness, read_hardness, spreads
 from studies.ltsh.plan import Layout, Study, load_study
 from studies.ltsh.report import write_report
 from tests.study_data import run_tiny, small_study, write_people
@@ -93,7 +94,8 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
 
 @pytest.fixture(scope="module")
 def done(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Layout:
-    return run_tiny(study, tmp_path_factory.mktemp("study"), ["purely", "validation", "mosaics"], [(AFTER, 0)])
+    sets = needed_sets(study, SHOWN)
+    return run_tiny(study, tmp_path_factory.mktemp("study"), sets, [(row, 0) for row in SHOWN])
 
 
 @pytest.mark.usefixtures("one_thread")
@@ -106,7 +108,7 @@ def test_students_are_asked_once_and_again_when_they_are_others(study: Study, do
     assert (first.losses > 0).all()
     assert not np.array_equal(first.losses, after.losses)
     assert set(first.known) >= {"camera_pitch", "min_distance", "visibility"}
-    path = done.run(AFTER, 0) / "hardness.npz"
+    path = done.run(AFTER, 0) / "hardness-R+S.npz"
     stamp = path.stat().st_mtime_ns
     again = measure_hardness(study, "tiny", AFTER, 0, done)
     assert path.stat().st_mtime_ns == stamp
@@ -119,8 +121,33 @@ def test_students_are_asked_once_and_again_when_they_are_others(study: Study, do
     assert "whatever is chosen" in text
     assert any(line.startswith("| camera_pitch | ") for line in text.splitlines())
     path.write_bytes(b"nonsense")
-    with pytest.raises(InputError, match=r"hardness\.npz: is damaged"):
+    with pytest.raises(InputError, match=r"hardness-R\+S\.npz: is damaged"):
         read_hardness(path.parent)
+    path.unlink()
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_the_tail_is_told_beside_the_groups_of_d_s(
+    study: Study, done: Layout, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for row in (FIRST, SHOWN[1]):
+        found = measure_hardness(study, "tiny", row, 0, done, SHOWN[1])
+        plain = measure_hardness(study, "tiny", row, 0, done)
+        assert set(found.known) == {*plain.known, "lot"}
+        # The same people, but for those of the last lot, who are upside down.
+        same = found.known["lot"] < 9
+        assert 0 < same.sum() < len(same)
+        assert np.array_equal(np.isclose(found.losses, plain.losses), same)
+        lots = np.arange(200) % 10
+        losses = 2.0 + (lots == 9) * 1.0
+        np.savez(done.run(row, 0) / f"hardness-{SHOWN[1]}.npz", losses=losses, known_lot=lots, weights="made up")
+    measure_hardness(study, "tiny", AFTER, 0, done)
+    page = tmp_path / "study.md"
+    write_report(study, ["tiny"], done.out, page)
+    (line,) = (line for line in page.read_text().splitlines() if line.startswith("| lot |"))
+    assert "8.5 and above: +" in line
+    assert main(["hardness", "--budget", "tiny", "--out", str(done.out), "--real", str(study.real)]) == 0
+    assert "people of uniform-T cost" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("one_thread")

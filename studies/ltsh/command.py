@@ -96,22 +96,35 @@ def run(
 @_real
 @_backgrounds
 def hardness(budget: str, out: Path, real: Path | None, backgrounds: Path | None) -> None:
-    """Ask trained students how hard D_S's people are, whom a teacher's groups are made of, for the report.
+    """Ask trained students how hard synthetic people are, whom a teacher's groups are made of, for the report.
 
-    All students that rows begin with are asked, and those of the row R+S.
+    All students that rows begin with are asked, and those of R+S of D_S's people, those of uniform-T of the tail's.
     """
     from studies.ltsh.configs import FIRST
-    from studies.ltsh.hardness import AFTER, measure_hardness
+    from studies.ltsh.data import data_note
+    from studies.ltsh.hardness import SHOWN, measure_hardness
     from studies.ltsh.results import read_results
 
     study, layout = load_study(real=real, backgrounds=backgrounds), Layout(out, budget)
     results = read_results(study, layout)
-    asked = [(FIRST, seed) for seed in results.first] + [(AFTER, seed) for seed in results.runs[AFTER]]
+    asked = []
+    for shown in (row for row in SHOWN if row in study.rows):
+        if all(name == "real" or data_note(layout, name) for name in study.rows[shown].mix):
+            asked += [
+                (row, seed, shown)
+                for row, seeds in ((FIRST, results.first), (shown, results.runs[shown]))
+                for seed in seeds
+            ]
     if not asked:
-        raise UsageError(f"{out}: holds no trained student of the budget {budget}", "The command `run` trains them.")
-    for row, seed in asked:
-        found = measure_hardness(study, budget, row, seed, layout)
-        _tell(f"{row}, seed {seed}: {len(found.losses)} synthetic people cost {found.losses.mean():.3f} a joint")
+        raise UsageError(
+            f"{out}: holds no trained student of the budget {budget}, or not the synthetic people to show it",
+            f"The command `run` trains students and makes people: give it --rows {','.join(SHOWN)}.",
+        )
+    for row, seed, shown in asked:
+        found = measure_hardness(study, budget, row, seed, layout, shown)
+        _tell(
+            f"{row}, seed {seed}: {len(found.losses)} synthetic people of {shown} cost {found.losses.mean():.3f} a joint"
+        )
 
 
 @cli.command("report")

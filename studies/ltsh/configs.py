@@ -9,11 +9,12 @@ from typing import Any
 from ltsh_deploy.train.config import RunConfig
 from ltsh_deploy.train.config_file import parse_config
 from ltsh_deploy.train.folder import LAST
+from studies.ltsh.night import BOUNDARIES, LOT
 from studies.ltsh.plan import Budget, Layout, Row, Study
 
-__all__ = ["FIRST", "GROUPS", "IGNORE_OUTSIDE", "distance_boundaries", "merged", "run_config"]
+__all__ = ["FIRST", "GROUPS", "IGNORE_OUTSIDE", "group_boundaries", "merged", "run_config"]
 
-#: How many groups by distance a teacher has, as in the paper.
+#: How many groups a teacher has, as in the paper.
 GROUPS = 10
 #: The name under which the students on real people are kept with which rows begin; there is one of each seed.
 FIRST = "first"
@@ -61,14 +62,24 @@ def _teacher(own: Mapping[str, Any], budget: Budget) -> dict[str, Any]:
     learned = budget.group_teacher if own.get("kind") == "group" else {}
     teacher = merged(budget.teacher, learned, own)
     groups = teacher.get("groups")
-    if isinstance(groups, dict) and groups.get("characteristic") == "min_distance" and "boundaries" not in groups:
-        groups["boundaries"] = distance_boundaries(budget)
+    if isinstance(groups, dict):
+        name = groups.get("characteristic", "")
+        if name == LOT:
+            # Lots are what they are, whatever the budget says of groups.
+            groups["count"] = GROUPS
+        if name == LOT or "boundaries" not in groups:
+            groups["boundaries"] = group_boundaries(name, budget)
     return teacher
 
 
-def distance_boundaries(budget: Budget) -> list[float]:
-    """Between ten groups by distance: equal parts of the side of D_S's pictures, as the paper's are of 640 pixels."""
-    return [budget.pictures.side * part / GROUPS for part in range(1, GROUPS)]
+def group_boundaries(characteristic: str, budget: Budget) -> list[float] | str:
+    """Between ten groups; ``"auto"`` where the characteristic has no boundaries of its own in this study.
+
+    Those by distance are equal parts of the side of D_S's pictures, as the paper's are of 640 pixels. Each lot is one.
+    """
+    if characteristic == "min_distance":
+        return [budget.pictures.side * part / GROUPS for part in range(1, GROUPS)]
+    return list(BOUNDARIES) if characteristic == LOT else "auto"
 
 
 def merged(*parts: Mapping[str, Any]) -> dict[str, Any]:

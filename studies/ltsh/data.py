@@ -14,6 +14,7 @@ from ltsh_deploy.whole_files import write_whole
 from studies.ltsh.claims import wait_for
 from studies.ltsh.configs import IGNORE_OUTSIDE
 from studies.ltsh.mosaics import make_mosaics
+from studies.ltsh.night import LOTS, write_night, write_tail
 from studies.ltsh.plan import Budget, Layout, Study
 from studies.ltsh.provenance import provenance
 
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
 __all__ = ["FOR_MEASURES", "data_note", "data_settings", "make_data", "needed_sets"]
 
 #: What every row is measured on, besides LSPET.
-FOR_MEASURES = ("validation", "mosaics")
+FOR_MEASURES = ("validation", "mosaics", "night")
+# What is made of another one that the study made.
+_MADE_OF = {"stylised": "mixed", "tail": "purely"}
 _PITCH = (0.0, 45.0)
 _STRENGTH = 0.8
 # Of D_S, D_M and D_Style; the synthetic validation people and the mosaics have seeds of their own.
@@ -34,9 +37,8 @@ _PER_SHARD = 100
 def needed_sets(study: Study, rows: Iterable[str]) -> list[str]:
     """The data sets that have to be made for these rows, each after what it is made of."""
     wanted = {name for row in rows for name in study.rows[row].mix if name != "real"}
-    if "stylised" in wanted:
-        wanted.add("mixed")
-    return [name for name in ("purely", "mixed", "stylised", *FOR_MEASURES) if name in wanted or name in FOR_MEASURES]
+    wanted.update({_MADE_OF[name] for name in wanted if name in _MADE_OF}, FOR_MEASURES)
+    return [name for name in ("purely", "tail", "mixed", "stylised", *FOR_MEASURES) if name in wanted]
 
 
 def make_data(
@@ -76,8 +78,8 @@ def make_data(
                 continue
             tell(f"making the data set {name}")
             begin = time.perf_counter()
-            if name == "mosaics":
-                pictures = _mosaics(study, budget, layout.data(name))
+            if name in ("mosaics", "tail", "night"):
+                pictures = _rearranged(study, budget, layout, name)
             else:
                 pictures = _generate(study, budget, layout, name, workers)
             seconds, settings = time.perf_counter() - begin, data_settings(study, budget, name)
@@ -96,7 +98,7 @@ def _check_sources(study: Study, names: Iterable[str]) -> None:
                     "Name one with --backgrounds, or write `backgrounds: null` into studies/ltsh/base.yaml for drawn "
                     "rooms and streets.",
                 )
-        elif not study.real.is_dir():
+        elif name != "tail" and not study.real.is_dir():
             raise InputError(f"{study.real}: there is no such folder of LSPET's shards", "Name it with --real.")
 
 
@@ -130,6 +132,10 @@ def _note_path(layout: Layout, name: str) -> Path:
 def data_settings(study: Study, budget: Budget, name: str) -> dict[str, Any]:
     """All that decides what is in a data set, but for the files it is made of."""
     pictures, measuring = budget.pictures, budget.measuring
+    if name == "tail":
+        return {**data_settings(study, budget, _MADE_OF[name]), "lots": LOTS}
+    if name == "night":
+        return {"real": str(study.real)}
     if name in ("purely", "validation"):
         count = pictures.purely if name == "purely" else pictures.validation
         places = None if study.backgrounds is None else str(study.backgrounds)
@@ -139,11 +145,24 @@ def data_settings(study: Study, budget: Budget, name: str) -> dict[str, Any]:
     return {"count": pictures.mixed, "people": pictures.mixed_people, "real": str(study.real)}
 
 
-def _mosaics(study: Study, budget: Budget, folder: Path) -> int:
-    # One shard is written whole or not at all; one of a run that was killed before its note was written is replaced.
+def _rearranged(study: Study, budget: Budget, layout: Layout, name: str) -> int:
+    """Make what takes seconds, of pictures that are there."""
+    folder = layout.data(name)
+    # Shards of a run that was killed before its note was written are replaced.
     for shard in folder.glob("*.tar"):
         shard.unlink()
-    return make_mosaics(study.real, folder, budget.measuring.mosaics, budget.measuring.tile, _MOSAIC_SEED)
+    if name == "mosaics":
+        return make_mosaics(study.real, folder, budget.measuring.mosaics, budget.measuring.tile, _MOSAIC_SEED)
+    if name == "night":
+        return write_night(study.real, folder)
+    source = _MADE_OF[name]
+    note, count = data_note(layout, source), write_tail(layout.data(source), folder)
+    if note is None or count != note["pictures"]:
+        raise InputError(
+            f"{layout.data(source)}: holds {count} pictures, not as many as were made",
+            f"Delete {_note_path(layout, source)}, and give the command again: what is missing is then made.",
+        )
+    return count
 
 
 def _generate(study: Study, budget: Budget, layout: Layout, name: str, workers: int) -> int:

@@ -20,20 +20,21 @@ from ltsh_deploy.errors import InputError
 from ltsh_deploy.train.folder import LAST
 from ltsh_deploy.train.groups import create_grouping
 from ltsh_deploy.whole_files import write_whole
-from studies.ltsh.configs import GROUPS, distance_boundaries, run_config
+from studies.ltsh.configs import GROUPS, group_boundaries, run_config
 from studies.ltsh.measuring import digest
 from studies.ltsh.plan import BASE, Budget, Layout, Study
 
 if TYPE_CHECKING:
     from ltsh_deploy.train.config import RunConfig
 
-__all__ = ["AFTER", "Hardness", "Spread", "measure_hardness", "read_hardness", "spreads"]
+__all__ = ["AFTER", "SHOWN", "Hardness", "Spread", "measure_hardness", "read_hardness", "spreads"]
 
 FloatArray = npt.NDArray[np.float64]
 
 #: The row whose students are asked after their training; those before are :data:`~studies.ltsh.configs.FIRST`.
 AFTER = BASE
-_FILE = "hardness.npz"
+#: The rows whose synthetic people are shown, D_S and the tail, to the students that rows begin with and to their own.
+SHOWN = (AFTER, "uniform-T")
 _KNOWN = "known_"
 # Crops are drawn anew for it: of the same people, not those of any run.
 _CROPS = 0x4A4D
@@ -41,7 +42,7 @@ _CROPS = 0x4A4D
 
 @dataclass(frozen=True, eq=False)
 class Hardness:
-    """What D_S's people cost one student, a crop each.
+    """What synthetic people cost one student, a crop each.
 
     Attributes:
         losses: [P] mean loss a joint, the teacher's signal.
@@ -77,7 +78,9 @@ class Spread:
     excess: float
 
 
-def measure_hardness(study: Study, budget_name: str, row: str, seed: int, layout: Layout) -> Hardness:
+def measure_hardness(
+    study: Study, budget_name: str, row: str, seed: int, layout: Layout, shown: str = AFTER
+) -> Hardness:
     """The losses of a trained student; where they have been taken of these weights already, only read.
 
     Args:
@@ -86,22 +89,23 @@ def measure_hardness(study: Study, budget_name: str, row: str, seed: int, layout
         row: whose student: :data:`~studies.ltsh.configs.FIRST` or a row's name.
         seed: of the student.
         layout: where it lies.
+        shown: the row whose synthetic people it is shown, one of :data:`SHOWN`.
 
     Raises:
         LtshError: when that student is not there, or something cannot be read or written.
     """
     folder = layout.run(row, seed)
     weights = folder / LAST
-    before, made_of = read_hardness(folder), digest(weights)
+    before, made_of = read_hardness(folder, shown), digest(weights)
     if before is not None and before.weights == made_of:
         return before
-    config = run_config(study, budget_name, AFTER, seed, layout)
+    config = run_config(study, budget_name, shown, seed, layout)
     losses, known = _losses(config, weights)
     found = Hardness(losses, known, made_of)
     arrays = {"losses": losses, **{_KNOWN + name: values for name, values in known.items()}, "weights": made_of}
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
-    write_whole(folder / _FILE, buffer.getvalue())
+    write_whole(_file(folder, shown), buffer.getvalue())
     return found
 
 
@@ -137,13 +141,17 @@ def _losses(config: RunConfig, weights: Path) -> tuple[FloatArray, dict[str, Flo
     return np.array(losses, np.float64), known
 
 
-def read_hardness(folder: Path) -> Hardness | None:
-    """The losses of a run's student, or None where they have not been taken.
+def _file(folder: Path, shown: str) -> Path:
+    return folder / f"hardness-{shown}.npz"
+
+
+def read_hardness(folder: Path, shown: str = AFTER) -> Hardness | None:
+    """What the synthetic people of a row of :data:`SHOWN` cost a run's student, or None where that was not taken.
 
     Raises:
         InputError: when the file is damaged.
     """
-    path = folder / _FILE
+    path = _file(folder, shown)
     if not path.is_file():
         return None
     try:
@@ -168,9 +176,7 @@ def spreads(found: Hardness, budget: Budget) -> dict[str, Spread]:
     result = {}
     mean = found.losses.mean()
     for name, values in sorted(found.known.items()):
-        options: dict[str, Any] = {"count": GROUPS}
-        if name == "min_distance":
-            options["boundaries"] = distance_boundaries(budget)
+        options: Any = {"count": GROUPS, "boundaries": group_boundaries(name, budget)}
         try:
             grouping = create_grouping(GroupingConfig(characteristic=name, **options), found.known)
         except InputError:

@@ -1,4 +1,4 @@
-"""What a trained student is worth: on LSPET, on mosaics of its people, on synthetic people."""
+"""What a trained student is worth: on LSPET by day and at night, on mosaics of its people, on synthetic people."""
 
 from __future__ import annotations
 
@@ -32,10 +32,13 @@ __all__ = ["MEASURES", "Measured", "digest", "measure_run", "other_measuring", "
 
 FloatArray = npt.NDArray[np.float64]
 
-#: In the order of the tables: PCK@0.2 on LSPET, AP on mosaics of its people, AP on synthetic people.
-MEASURES = ("pck", "mosaics", "synthetic")
+#: In the order of the tables: PCK@0.2 on LSPET, AP on mosaics of its people, AP on synthetic people,
+#: PCK@0.2 on LSPET at night.
+MEASURES = ("pck", "mosaics", "synthetic", "night")
 # Which of the data sets that the study makes they are taken on.
-_FOLDERS = {"mosaics": "mosaics", "synthetic": "validation"}
+_FOLDERS = {"mosaics": "mosaics", "synthetic": "validation", "night": "night"}
+# Those that are of so many people of LSPET as the budget says.
+_OF_PEOPLE = ("pck", "night")
 # What of the settings says no more than where files lie.
 _PLACES = ("real", "backgrounds")
 
@@ -141,15 +144,15 @@ def _settings(study: Study, budget: Budget, layout: Layout, name: str) -> dict[s
 
 def _settings_of(study: Study, budget: Budget, name: str, data: Mapping[str, Any]) -> dict[str, Any]:
     """The same, of a data set that the study made with these settings; of LSPET, nothing has to be known."""
-    if name == "pck":
+    if name in _OF_PEOPLE:
         return {"real": str(study.real), "people": budget.measuring.people, "box": _box(budget, name)}
     return {"box": _box(budget, name), "data": data}
 
 
 def _box(budget: Budget, name: str) -> int:
     measuring = budget.measuring
-    boxes = {"pck": measuring.pck_box, "mosaics": measuring.mosaic_box, "synthetic": measuring.synthetic_box}
-    return boxes[name]
+    boxes = {"mosaics": measuring.mosaic_box, "synthetic": measuring.synthetic_box}
+    return boxes.get(name, measuring.pck_box)
 
 
 def other_measuring(study: Study, budget: Budget, measured: Measured) -> list[str]:
@@ -167,16 +170,16 @@ def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def _open(study: Study, budget: Budget, layout: Layout, name: str) -> tuple[EvaluationSet, int]:
     box = _box(budget, name)
-    if name == "pck":
-        data = open_evaluation_set("shards", study.real, split="val")
+    folder = study.real if name == "pck" else layout.data(_FOLDERS[name])
+    data = open_evaluation_set("shards", folder, split="val")
+    if name in _OF_PEOPLE:
         if data.metric != "pck":
             raise InputError(f"{study.real}: has not the 14 joints of Leeds Sports Pose, so there is no PCK@0.2")
         people = budget.measuring.people
         if people is not None and people < len(data):
             rows = np.linspace(0, len(data), people, endpoint=False).astype(int).tolist()
             data = replace(data, units=tuple(data.units[row] for row in rows))
-        return data, box
-    return open_evaluation_set("shards", layout.data(_FOLDERS[name]), split="val"), box
+    return data, box
 
 
 def _known(data: EvaluationSet) -> dict[str, list[FloatArray]]:

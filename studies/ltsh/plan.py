@@ -24,8 +24,8 @@ __all__ = [
 ]
 
 HERE = Path(__file__).parent
-#: The data sets that a row may mix: LSPET, and D_S, D_M and D_Style of the paper.
-SETS = ("real", "purely", "mixed", "stylised")
+#: The data sets that a row may mix: LSPET; D_S, D_M and D_Style of the paper; and D_S with a rare hard part.
+SETS = ("real", "purely", "mixed", "stylised", "tail")
 #: The row beside which others are shown: it draws from D_S without a teacher.
 BASE = "R+S"
 
@@ -54,7 +54,8 @@ class Measuring(_Part):
         people: validation people of LSPET at most; None for all.
         mosaics: pictures of four of them each, at most.
         tile: a mosaic is twice as wide and high, pixels.
-        pck_box, mosaic_box, synthetic_box: side of the square that pictures are fitted into for the network.
+        pck_box, mosaic_box, synthetic_box: side of the square that pictures are fitted into for the network; the first
+            one at night, too.
         batch: pictures at once.
     """
 

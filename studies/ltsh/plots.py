@@ -24,7 +24,12 @@ __all__ = ["plot_bins", "plot_rows", "plot_teachers"]
 # All of them dark enough for a thin line on white.
 _COLOURS = ("tab:blue", "tab:orange", "black", "tab:green", "tab:red", "tab:purple", "tab:brown")
 _KINDS = (("-", "o"), ("--", "s"), (":", "^"))
-_TITLES = {"pck": "PCK@0.2 on LSPET", "mosaics": "mAP on mosaics", "synthetic": "mAP on synthetic people"}
+_TITLES = {
+    "pck": "PCK@0.2 on LSPET",
+    "mosaics": "mAP on mosaics",
+    "synthetic": "mAP on synthetic people",
+    "night": "PCK@0.2 at night",
+}
 
 
 def plot_rows(study: Study, results: Results, path: Path) -> bool:
@@ -32,7 +37,7 @@ def plot_rows(study: Study, results: Results, path: Path) -> bool:
     names = [name for name in study.rows if any(results.values(name, measure) for measure in MEASURES)]
     if not names:
         return False
-    figure = _figure((11, 1.2 + 0.32 * len(names)))
+    figure = _figure((13, 1.2 + 0.32 * len(names)))
     for axes, measure in zip(figure.subplots(1, len(MEASURES), sharey=True), MEASURES, strict=True):
         for place, name in enumerate(names):
             values = results.values(name, measure)

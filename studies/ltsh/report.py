@@ -13,6 +13,7 @@ from studies.ltsh.bootstrap import DRAWS
 from studies.ltsh.configs import FIRST, run_config
 from studies.ltsh.data import data_note
 from studies.ltsh.measuring import MEASURES, other_measuring
+from studies.ltsh.night import LOTS
 from studies.ltsh.plan import HERE, Layout, Study
 from studies.ltsh.plots import plot_bins, plot_rows, plot_teachers
 from studies.ltsh.results import Results, read_results
@@ -31,7 +32,7 @@ from studies.ltsh.tables import (
 __all__ = ["write_report"]
 
 _REMARKS = "remarks.md"
-_DATA = ("purely", "mixed", "stylised", "validation", "mosaics")
+_DATA = ("purely", "tail", "mixed", "stylised", "validation", "mosaics", "night")
 
 
 def write_report(study: Study, budgets: Sequence[str], out: Path, page: Path, *, texts: Path = HERE) -> list[str]:
@@ -67,6 +68,10 @@ def write_report(study: Study, budgets: Sequence[str], out: Path, page: Path, *,
         done = sum(len(run.measured) == len(MEASURES) for run in results.everything())
         rows = sum(bool(runs) for runs in results.runs.values())
         told.append(f"{name}: {done} runs trained and measured, of {rows} of {len(study.rows)} rows")
+        if done < len(results.everything()):
+            told.append(
+                f"{name}: {len(results.everything()) - done} more are trained; `run` takes their other measures"
+            )
         sections.append(_section(study, name, results, paper, page))
     body = [_INTRODUCTION, remarks.strip(), *sections, _METHOD]
     write_whole(page, ("\n\n".join(body) + "\n").encode())
@@ -184,7 +189,7 @@ def _size(study: Study, budget_name: str, results: Results) -> str:
         f"{budget.alone['steps']} steps. D_S: {pictures.purely} pictures of {pictures.side} x {pictures.side} with "
         f"{pictures.people:g} people on average; D_M and D_Style: {pictures.mixed} photographs, synthetic people in "
         f"each: {pictures.mixed_people:g} on "
-        f"average. A teacher chooses every {budget.teacher['window']} steps. Measured on {people} validation people of "
+        f"average; the tail is D_S with one of {LOTS} lots at night. A teacher chooses every {budget.teacher['window']} steps. Measured on {people} validation people of "
         f"LSPET, up to {measuring.mosaics} mosaics of four of them, and {pictures.validation} synthetic pictures."
     )
 
@@ -259,6 +264,13 @@ people than a batch has, nor, by distance, those who are alone in their picture.
 - **Synthetic validation people** come from a seed of their own, and are measured by the same AP. In a bin, its people
   alone count as labelled; predictions matched to others are neither right nor wrong, those matched to nobody are wrong
   in each bin that has somebody in the picture. Who is alone in the picture is in no bin by distance.
+- **At night**: the same people of LSPET and the same PCK@0.2, each picture with a tenth of its light, and noise.
+- **The tail** is D_S, each picture in one of ten lots by the last digit of its number. Nine lots differ in nothing; the
+  pictures of the last one are at night. So one group of ten is hard, can be learned, and is like nothing that the
+  students have seen; the rest is what teachers have in the other rows. Where a teacher finds that group, PCK at night
+  must rise above that of uniform-T; what it costs by day, PCK says. The row fixed-T shows what there is to gain by
+  drawing that group in more than half of all windows. Rows on the tail are compared with each other alone: they differ
+  from the others in their data, too.
 - **Intervals**: each draw takes as many seeds and as many pictures as there are, with replacement, the same for both
   rows. Student's interval takes the differences of the seeds as drawn from a normal distribution, and the pictures as
   they are."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from ltsh_deploy.metrics import MPII_JOINTS, mpii_table
-from ltsh_deploy.train.history import distribution
+from ltsh_deploy.train.history import Line, distribution
 from studies.ltsh.bootstrap import Effect, effect, seeds_apart
 from studies.ltsh.configs import FIRST
-from studies.ltsh.hardness import AFTER, read_hardness, spreads
+from studies.ltsh.hardness import AFTER, SHOWN, Hardness, Spread, read_hardness, spreads
 from studies.ltsh.measuring import MEASURES
+from studies.ltsh.night import LOT
 from studies.ltsh.plan import Study
 from studies.ltsh.results import BINS, Results, bin_figures, mean_rows
 
@@ -33,7 +35,12 @@ __all__ = [
 ]
 
 _NOT_RUN = "not run"
-_HEADINGS = {"pck": "PCK@0.2, LSPET", "mosaics": "mAP, mosaics", "synthetic": "mAP, synthetic"}
+_HEADINGS = {
+    "pck": "PCK@0.2, LSPET",
+    "mosaics": "mAP, mosaics",
+    "synthetic": "mAP, synthetic",
+    "night": "PCK@0.2, LSPET at night",
+}
 #: What the bins are of, for readers.
 BIN_NAMES = {
     "camera_pitch": "camera pitch, degrees",
@@ -162,7 +169,7 @@ def bin_title(low: float, high: float) -> str:
 
 
 def teacher_table(study: Study, results: Results) -> str:
-    """What teachers thought of the groups early and late: the likeliest one's probability, and how even all are."""
+    """What teachers thought of the groups early and late, and which one they chose most."""
     rows = []
     for name, row in study.rows.items():
         if row.training.get("teacher", {}).get("kind") != "group":
@@ -174,10 +181,18 @@ def teacher_table(study: Study, results: Results) -> str:
             quarter = max(1, len(probabilities) // 4)
             early, late = probabilities[:quarter], probabilities[-quarter:]
             cells = [f"{part.max(axis=1).mean():.2f}, {_evenness(part):.2f}" for part in (early, late)]
-            rows.append([name, str(run.seed), str(len(probabilities)), str(probabilities.shape[1]), *cells])
+            counts = [str(len(probabilities)), str(probabilities.shape[1])]
+            rows.append([name, str(run.seed), *counts, *cells, _most_chosen(run.history)])
     if not rows:
         return "No teacher that learns has been run."
-    return _markdown(["row", "seed", "windows", "groups", "first quarter", "last quarter"], rows)
+    return _markdown(["row", "seed", "windows", "groups", "first quarter", "last quarter", "chosen most"], rows)
+
+
+def _most_chosen(history: Sequence[Line]) -> str:
+    """The group that most windows were of, and their part."""
+    groups = [int(line["group"]) for line in history if line["kind"] == "window"]
+    group, windows = Counter(groups).most_common(1)[0]
+    return f"{group}: {100 * windows / len(groups):.0f} %"
 
 
 def _evenness(probabilities: Any) -> float:
@@ -187,38 +202,46 @@ def _evenness(probabilities: Any) -> float:
 
 
 def hardness_table(study: Study, budget_name: str, results: Results) -> str:
-    """How the loss of synthetic people differs between groups, before the rows and after R+S: mean over seeds."""
+    """How the loss of synthetic people differs between groups, before the rows and after: mean over seeds."""
     budget = study.budget(budget_name)
-    found = {
-        row: [one for seed in seeds if (one := read_hardness(results.layout.run(row, seed))) is not None]
-        for row, seeds in ((FIRST, results.first), (AFTER, results.runs[AFTER]))
-    }
-    before, after = ([spreads(one, budget) for one in found[row]] for row in (FIRST, AFTER))
-    if not before or not after:
+    everybody: list[Hardness] = []
+    rows: list[list[str]] = []
+    for shown in (row for row in SHOWN if row in study.rows):
+        found = [
+            [one for seed in seeds if (one := read_hardness(results.layout.run(row, seed), shown)) is not None]
+            for row, seeds in ((FIRST, results.first), (shown, results.runs[shown]))
+        ]
+        before, after = ([spreads(one, budget) for one in students] for students in found)
+        if not before or not after:
+            continue
+        everybody = everybody or [one for students in found for one in students]
+        for name in before[0]:
+            # The tail's people are D_S's but for their lot.
+            if (shown == AFTER or name == LOT) and all(name in one for one in before + after):
+                rows.append(_hardness_line(name, [one[name] for one in before], [one[name] for one in after]))
+    if not rows:
         return "Not measured: `python -m studies.ltsh hardness`."
-    everybody = [one for row in found for one in found[row]]
     people = float(np.mean([one.losses.std() / one.losses.mean() for one in everybody]))
     crops = budget.teacher["window"] * budget.training["batch"] * study.rows[AFTER].mix["purely"]
-    rows = []
-    for name in before[0]:
-        if not all(name in one for one in before + after):
-            continue
-        first = before[0][name]
-        cells = [
-            f"{100 * float(np.mean([one[name].apart for one in spread])):.1f} %, by chance "
-            f"{100 * float(np.mean([one[name].chance for one in spread])):.1f}"
-            for spread in (before, after)
-        ]
-        hardest = ", ".join(f"{one[name].hardest}: {100 * one[name].excess:+.0f} %" for one in after)
-        rows.append([name, str(first.groups), f"{100 * first.largest:.0f} %", *cells, hardest])
-    header = ["characteristic", "groups", "largest", "apart, before", "apart, after R+S", "hardest, after R+S"]
+    header = ["characteristic", "groups", "largest", "apart, before", "apart, after", "hardest, after"]
     return (
         f"From person to person, the loss varies by {100 * people:.0f} % of its mean; so means of a window's "
         f"{crops:.0f} crops vary by {100 * people / math.sqrt(crops):.0f} % whatever is chosen. This is how far the "
         "means of the groups that can be chosen are apart, as standard deviations, and how far they would be by "
         "chance if all groups were equally hard. The hardest of ten equal groups is then one and a half times that "
-        "above the others:\n\n" + _markdown(header, rows)
+        'above the others. "After" is after R+S; of the lots in the tail, after uniform-T:\n\n'
+        + _markdown(header, rows)
     )
+
+
+def _hardness_line(name: str, before: Sequence[Spread], after: Sequence[Spread]) -> list[str]:
+    cells = [
+        f"{100 * float(np.mean([one.apart for one in spread])):.1f} %, by chance "
+        f"{100 * float(np.mean([one.chance for one in spread])):.1f}"
+        for spread in (before, after)
+    ]
+    hardest = ", ".join(f"{one.hardest}: {100 * one.excess:+.0f} %" for one in after)
+    return [name, str(before[0].groups), f"{100 * before[0].largest:.0f} %", *cells, hardest]
 
 
 def cost_table(study: Study, results: Results, data: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
