@@ -17,7 +17,6 @@ from ltsh_deploy.errors import InputError, UsageError
 from ltsh_deploy.evaluation.measures import ApMeasure, RateMeasure
 from ltsh_deploy.metrics import MPII_JOINTS, UnitMatches
 from ltsh_deploy.skeletons import LTSH15
-from ltsh_deploy.train.groups import create_grouping
 from ltsh_deploy.yaml_text import parse_yaml
 from studies.ltsh.bootstrap import effect, headline_draws, seeds_apart
 from studies.ltsh.command import main
@@ -26,7 +25,6 @@ from studies.ltsh.mosaics import make_mosaics
 from studies.ltsh.plan import HERE, Layout, chosen_rows, load_study
 from studies.ltsh.results import bin_figures
 from studies.ltsh.stored import Stored, load_measure, save_measure
-from studies.ltsh.turned import LOT, LOTS
 from tests.study_data import write_people
 
 STUDY = load_study()
@@ -63,23 +61,25 @@ def test_rows_differ_in_nothing_but_what_their_files_say() -> None:
     assert {key for key in masked if masked[key] != bare[key]} == {"targets"}
 
 
-def test_teachers_differ_from_their_controls_in_the_choice_alone() -> None:
-    teacher, uniform = (run_config(STUDY, "small", row, 0, LAYOUT).teacher for row in ("teacher-mD", "uniform-mD"))
+@pytest.mark.parametrize("characteristic", ["C", "mD", "V", "T"])
+def test_teachers_differ_from_their_controls_in_the_choice_alone(characteristic: str) -> None:
+    teaching, control = (
+        run_config(STUDY, "small", f"{kind}-{characteristic}", 0, LAYOUT) for kind in ("teacher", "uniform")
+    )
+    assert teaching.model_dump(exclude={"teacher"}) == control.model_dump(exclude={"teacher"})
+    teacher, uniform = teaching.teacher, control.teacher
     assert teacher is not None
     assert uniform is not None
     assert (teacher.kind, uniform.kind) == ("group", "uniform")
     assert teacher.window == uniform.window
     assert teacher.groups == uniform.groups  # type: ignore[union-attr]
+
+
+def test_groups_by_distance_are_equal_parts_of_the_picture() -> None:
+    teacher = run_config(STUDY, "small", "teacher-mD", 0, LAYOUT).teacher
     side = STUDY.budgets["small"].pictures.side
-    assert teacher.groups.boundaries == pytest.approx(np.arange(1, 10) * side / 10)  # type: ignore[union-attr]
-
-
-def test_every_lot_is_a_group_that_can_be_chosen() -> None:
-    teacher = run_config(STUDY, "small", "teacher-T", 0, LAYOUT).teacher
     assert teacher is not None
-    lots = np.arange(500) % LOTS
-    grouping = create_grouping(teacher.groups, {LOT: lots.astype(np.float64)})  # type: ignore[union-attr]
-    assert np.array_equal(grouping.assign(lots.astype(np.float64)), lots)
+    assert teacher.groups.boundaries == pytest.approx(np.arange(1, 10) * side / 10)  # type: ignore[union-attr]
 
 
 def test_rows_are_chosen_by_name_in_the_order_of_the_tables() -> None:

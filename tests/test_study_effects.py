@@ -94,13 +94,13 @@ def table_of(changes: dict[str, Sequence[float]], spread: float) -> str:
 def test_the_table_tells_all_that_is_known_of_a_difference() -> None:
     text = table_of({"pck": [1.0, 2.0, 3.0], "mosaics": [0.25], "synthetic": [math.nan]}, 0.1)
     line = next(line for line in text.splitlines() if line.startswith("| R+S less R |"))
-    _, _, pck, mosaics, synthetic, turned, seeds, _ = (cell.strip() for cell in line.split("|"))
+    _, _, pck, mosaics, synthetic, night, seeds, _ = (cell.strip() for cell in line.split("|"))
     assert pck.startswith("+2.00 [+")
     assert pck.endswith("], p 0.002 (seeds ± 2.48)")
     # A small difference is not told as if its interval held 0.
     assert mosaics == "+0.25 [+0.15, +0.34], p 0.002"
     assert synthetic == "-"
-    assert turned == "not run"
+    assert night == "not run"
     assert seeds == "3"
     assert "These are 3 comparisons" in text
     assert "p nan" not in table_of({"pck": [1.0]}, math.nan)

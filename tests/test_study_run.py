@@ -65,10 +65,10 @@ def test_every_run_is_trained_and_measured(study: Study, done: Layout) -> None:
 
 
 def test_the_data_sets_are_only_those_that_the_rows_need(study: Study, done: Layout) -> None:
-    assert {path.stem for path in done.data_folder.glob("*.json")} == {"purely", "validation", "mosaics", "turned"}
-    assert needed_sets(study, ["R+Style"]) == ["mixed", "stylised", "validation", "mosaics", "turned"]
-    assert needed_sets(study, ["teacher-T"]) == ["purely", "tail", "validation", "mosaics", "turned"]
-    assert needed_sets(study, ["R"]) == ["validation", "mosaics", "turned"]
+    assert {path.stem for path in done.data_folder.glob("*.json")} == {"purely", "validation", "mosaics", "night"}
+    assert needed_sets(study, ["R+Style"]) == ["mixed", "stylised", "validation", "mosaics", "night"]
+    assert needed_sets(study, ["teacher-T"]) == ["purely", "tail", "validation", "mosaics", "night"]
+    assert needed_sets(study, ["R"]) == ["validation", "mosaics", "night"]
 
 
 def test_what_is_done_is_left_alone(study: Study, done: Layout) -> None:
@@ -190,7 +190,7 @@ def test_the_page_has_what_was_run_and_says_of_the_others_that_they_were_not(
 ) -> None:
     page = tmp_path / "study.md"
     told = write_report(study, ["tiny", "full"], done.out, page)
-    assert told[0] == "tiny: 3 runs trained and measured, of 2 of 16 rows"
+    assert told[0] == "tiny: 3 runs trained and measured, of 2 of 17 rows"
     text = page.read_text()
     rows = {name: next(line for line in text.splitlines() if line.startswith(f"| {name} | ")) for name in study.rows}
     for name, line in rows.items():

@@ -121,10 +121,8 @@ def hardness(budget: str, out: Path, real: Path | None, backgrounds: Path | None
             f"The command `run` trains students and makes people: give it --rows {','.join(SHOWN)}.",
         )
     for row, seed, shown in asked:
-        found = measure_hardness(study, budget, row, seed, layout, shown)
-        _tell(
-            f"{row}, seed {seed}: {len(found.losses)} synthetic people of {shown} cost {found.losses.mean():.3f} a joint"
-        )
+        losses = measure_hardness(study, budget, row, seed, layout, shown).losses
+        _tell(f"{row}, seed {seed}: {len(losses)} synthetic people of {shown} cost {losses.mean():.3f} a joint")
 
 
 @cli.command("report")

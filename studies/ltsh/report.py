@@ -188,9 +188,9 @@ def _size(study: Study, budget_name: str, results: Results) -> str:
         f"{training['steps']} more. The exception is S, which begins with random weights and has "
         f"{budget.alone['steps']} steps. D_S: {pictures.purely} pictures of {pictures.side} x {pictures.side} with "
         f"{pictures.people:g} people on average; D_M and D_Style: {pictures.mixed} photographs, synthetic people in "
-        f"each: {pictures.mixed_people:g} on "
-        f"average; the tail is D_S with one of {LOTS} lots at night. A teacher chooses every {budget.teacher['window']} steps. Measured on {people} validation people of "
-        f"LSPET, up to {measuring.mosaics} mosaics of four of them, and {pictures.validation} synthetic pictures."
+        f"each: {pictures.mixed_people:g} on average; the tail: D_S with one of {LOTS} lots at night. A teacher "
+        f"chooses every {budget.teacher['window']} steps. Measured on {people} validation people of LSPET, up to "
+        f"{measuring.mosaics} mosaics of four of them, and {pictures.validation} synthetic pictures."
     )
 
 
