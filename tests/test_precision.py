@@ -98,6 +98,9 @@ def test_checkpoints_export_to_every_precision(
         write_image(tmp_path / f"{number}.png", draw_scene(number, (80, 64)))
     int8 = precision == "int8"
     options: dict[str, Any] = {"style": style} if int8 else {}
+    # What is compared is drawn people: painted arms are noise to a network of photographs, and its people in noise come
+    # and go with the last digit.
+    options["images"] = [draw_scene(number, (80, 64)) for number in range(2)]
     # A small size, for speed.
     report = export(base, tmp_path / "net.onnx", precision, tmp_path if int8 else None, size=(64, 48), **options)
     assert report.precision == precision == report.description.precision == read_precision(report.path)
