@@ -31,6 +31,7 @@ __all__ = [
     "ShardRange",
     "ShardWriter",
     "again",
+    "encode_labels",
     "encode_members",
     "find_shards",
     "labels_of",
@@ -117,10 +118,15 @@ def encode_members(
     """Files by extension of a picture [H, W, 3] uint8 RGB, its labels and its masks, [H, W] of 8 or 16 bits."""
     settings = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, 0x111111]
     members = {"jpg": bytes(cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), settings)[1])}
-    members["json"] = json.dumps(labels, separators=(",", ":"), allow_nan=False).encode()
+    members["json"] = encode_labels(labels)
     for name, mask in masks.items():
         members[name] = bytes(cv2.imencode(".png", mask)[1])
     return members
+
+
+def encode_labels(labels: Mapping[str, Any]) -> bytes:
+    """The labels of one picture as its file has them."""
+    return json.dumps(labels, separators=(",", ":"), allow_nan=False).encode()
 
 
 class ShardWriter:

@@ -100,9 +100,8 @@ def hardness(budget: str, out: Path, real: Path | None, backgrounds: Path | None
 
     All students that rows begin with are asked, and those of R+S of D_S's people, those of uniform-T of the tail's.
     """
-    from studies.ltsh.configs import FIRST
     from studies.ltsh.data import data_note
-    from studies.ltsh.hardness import SHOWN, measure_hardness
+    from studies.ltsh.hardness import SHOWN, measure_hardness, who_is_asked
     from studies.ltsh.results import read_results
 
     study, layout = load_study(real=real, backgrounds=backgrounds), Layout(out, budget)
@@ -110,11 +109,7 @@ def hardness(budget: str, out: Path, real: Path | None, backgrounds: Path | None
     asked = []
     for shown in (row for row in SHOWN if row in study.rows):
         if all(name == "real" or data_note(layout, name) for name in study.rows[shown].mix):
-            asked += [
-                (row, seed, shown)
-                for row, seeds in ((FIRST, results.first), (shown, results.runs[shown]))
-                for seed in seeds
-            ]
+            asked += [(row, seed, shown) for row, seeds in who_is_asked(results, shown).items() for seed in seeds]
     if not asked:
         raise UsageError(
             f"{out}: holds no trained student of the budget {budget}, or not the synthetic people to show it",

@@ -9,7 +9,7 @@ from typing import Any
 from ltsh_deploy.train.config import RunConfig
 from ltsh_deploy.train.config_file import parse_config
 from ltsh_deploy.train.folder import LAST
-from studies.ltsh.night import BOUNDARIES, LOT
+from studies.ltsh.night import BOUNDARIES, LOT, LOTS
 from studies.ltsh.plan import Budget, Layout, Row, Study
 
 __all__ = ["FIRST", "GROUPS", "IGNORE_OUTSIDE", "group_boundaries", "merged", "run_config"]
@@ -66,7 +66,7 @@ def _teacher(own: Mapping[str, Any], budget: Budget) -> dict[str, Any]:
         name = groups.get("characteristic", "")
         if name == LOT:
             # Lots are what they are, whatever the budget says of groups.
-            groups["count"] = GROUPS
+            groups["count"] = LOTS
         if name == LOT or "boundaries" not in groups:
             groups["boundaries"] = group_boundaries(name, budget)
     return teacher

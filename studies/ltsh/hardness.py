@@ -20,14 +20,15 @@ from ltsh_deploy.errors import InputError
 from ltsh_deploy.train.folder import LAST
 from ltsh_deploy.train.groups import create_grouping
 from ltsh_deploy.whole_files import write_whole
-from studies.ltsh.configs import GROUPS, group_boundaries, run_config
+from studies.ltsh.configs import FIRST, GROUPS, group_boundaries, run_config
 from studies.ltsh.measuring import digest
 from studies.ltsh.plan import BASE, Budget, Layout, Study
 
 if TYPE_CHECKING:
     from ltsh_deploy.train.config import RunConfig
+    from studies.ltsh.results import Results
 
-__all__ = ["AFTER", "SHOWN", "Hardness", "Spread", "measure_hardness", "read_hardness", "spreads"]
+__all__ = ["AFTER", "SHOWN", "Hardness", "Spread", "measure_hardness", "read_hardness", "spreads", "who_is_asked"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -76,6 +77,11 @@ class Spread:
     chance: float
     hardest: str
     excess: float
+
+
+def who_is_asked(results: Results, shown: str) -> dict[str, list[int]]:
+    """The rows whose students are shown the people of a row of :data:`SHOWN`, to their seeds: before, then after."""
+    return {FIRST: list(results.first), shown: list(results.runs[shown])}
 
 
 def measure_hardness(

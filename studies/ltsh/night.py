@@ -15,7 +15,15 @@ import numpy as np
 from ltsh_deploy.datasets import Sample, open_dataset
 from ltsh_deploy.errors import InputError
 from ltsh_deploy.images import Image, read_image
-from ltsh_deploy.train.synth_writers import ShardWriter, again, encode_members, find_shards, labels_of, read_shard
+from ltsh_deploy.train.synth_writers import (
+    ShardWriter,
+    again,
+    encode_labels,
+    encode_members,
+    find_shards,
+    labels_of,
+    read_shard,
+)
 
 __all__ = ["BOUNDARIES", "LOT", "LOTS", "NIGHT", "darken", "write_night", "write_tail"]
 
@@ -75,8 +83,9 @@ def _with_lot(members: dict[str, bytes], number: int, path: Path) -> dict[str, b
         picture, instances = members["jpg"], members[_INSTANCES]
     except KeyError as error:
         raise InputError(f"{where}: has no {error.args[0]}", again(path)) from None
-    written = encode_members(darken(read_image(picture, where), number), labels, {})
-    return written | {_INSTANCES: instances} | ({} if lot == NIGHT else {"jpg": picture})
+    if lot == NIGHT:
+        return {**encode_members(darken(read_image(picture, where), number), labels, {}), _INSTANCES: instances}
+    return {"jpg": picture, "json": encode_labels(labels), _INSTANCES: instances}
 
 
 def write_night(real: Path, folder: Path) -> int:

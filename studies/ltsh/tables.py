@@ -13,8 +13,7 @@ import numpy as np
 from ltsh_deploy.metrics import MPII_JOINTS, mpii_table
 from ltsh_deploy.train.history import Line, distribution
 from studies.ltsh.bootstrap import Effect, effect, seeds_apart
-from studies.ltsh.configs import FIRST
-from studies.ltsh.hardness import AFTER, SHOWN, Hardness, Spread, read_hardness, spreads
+from studies.ltsh.hardness import AFTER, SHOWN, Hardness, Spread, read_hardness, spreads, who_is_asked
 from studies.ltsh.measuring import MEASURES
 from studies.ltsh.night import LOT
 from studies.ltsh.plan import Study
@@ -209,7 +208,7 @@ def hardness_table(study: Study, budget_name: str, results: Results) -> str:
     for shown in (row for row in SHOWN if row in study.rows):
         found = [
             [one for seed in seeds if (one := read_hardness(results.layout.run(row, seed), shown)) is not None]
-            for row, seeds in ((FIRST, results.first), (shown, results.runs[shown]))
+            for row, seeds in who_is_asked(results, shown).items()
         ]
         before, after = ([spreads(one, budget) for one in students] for students in found)
         if not before or not after:
