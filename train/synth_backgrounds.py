@@ -114,7 +114,18 @@ class Photographs:
         return {"pictures": len(self._files), "digest": digest_of_files(self._folder, self._files)}
 
     def draw(self, rng: np.random.Generator, camera: Camera) -> Backdrop:
-        """See :class:`Backgrounds`. A picture that turns out not to be whole is passed over for another."""
+        """See :class:`Backgrounds`."""
+        image, path = self.draw_picture(rng, camera.size)
+        return Backdrop(image, None, None, {"photograph": path.relative_to(self._folder).as_posix()})
+
+    def draw_picture(self, rng: np.random.Generator, size: tuple[int, int]) -> tuple[Image, Path]:
+        """Part of a photograph, [H, W, 3] uint8 RGB of a size (width, height), and the file it is of.
+
+        A picture that turns out not to be whole is passed over for another.
+
+        Raises:
+            SourceError: when no picture can be used.
+        """
         reasons = []
         for number in rng.permutation(len(self._files)):
             path = self._files[number]
@@ -126,8 +137,7 @@ class Photographs:
             if reason := _too_small(path, (image.shape[1], image.shape[0]), self._size):
                 reasons.append(reason)
                 continue
-            record = {"photograph": path.relative_to(self._folder).as_posix()}
-            return Backdrop(_cropped(image, rng, camera.size), None, None, record)
+            return _cropped(image, rng, size), path
         raise self._none_of(reasons)
 
     def _none_of(self, reasons: list[str]) -> SourceError:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import logging
-import sys
 from pathlib import Path
 
 import click
 
-from ltsh_deploy.errors import ExitCode, LtshError, UsageError
+from ltsh_deploy.errors import UsageError
+from studies.command_line import run_command
 from studies.ltsh.plan import Layout, Study, chosen_rows, load_study
 
 __all__ = ["main"]
@@ -150,20 +149,4 @@ def _tell(line: str) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; errors that a user can cause are told without a traceback. Returns the exit code."""
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    try:
-        cli.main(args=arguments, prog_name="python -m studies.ltsh", standalone_mode=False)
-    except LtshError as error:
-        _tell(f"error: {error}")
-        return int(error.exit_code)
-    except click.ClickException as error:
-        error.show()
-        return int(ExitCode.USAGE)
-    except OSError as error:
-        # What was not foreseen of the disk: a folder that may not be read, a file that may not be removed.
-        _tell(f"error: {error.filename or 'a file'}: {error.strerror or error}")
-        return int(ExitCode.FAILURE)
-    except (KeyboardInterrupt, click.Abort):
-        _tell("interrupted; the same command goes on where it stopped")
-        return int(ExitCode.INTERRUPTED)
-    return int(ExitCode.OK)
+    return run_command(cli, "python -m studies.ltsh", arguments)

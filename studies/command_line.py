@@ -1,0 +1,39 @@
+"""What the studies' command lines have in common: how they end."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import click
+
+from ltsh_deploy.errors import ExitCode, LtshError
+
+__all__ = ["run_command"]
+
+
+def run_command(command: click.Command, name: str, arguments: list[str] | None = None) -> int:
+    """Run a command; errors that a user can cause are told without a traceback. Returns the exit code.
+
+    Args:
+        command: to run.
+        name: how it is called, for its help.
+        arguments: those of the program by default.
+    """
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    try:
+        command.main(args=arguments, prog_name=name, standalone_mode=False)
+    except LtshError as error:
+        click.echo(f"error: {error}", err=True)
+        return int(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        return int(ExitCode.USAGE)
+    except OSError as error:
+        # What was not foreseen of the disk: a folder that may not be read, a file that may not be removed.
+        click.echo(f"error: {error.filename or 'a file'}: {error.strerror or error}", err=True)
+        return int(ExitCode.FAILURE)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted; the same command goes on where it stopped", err=True)
+        return int(ExitCode.INTERRUPTED)
+    return int(ExitCode.OK)

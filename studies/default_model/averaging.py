@@ -1,0 +1,45 @@
+"""One network out of several that began alike: their weights, averaged.
+
+Networks that were fine-tuned from the same weights lie in one basin of the loss, and their average is often better than
+each (Wortsman et al. 2022, "Model soups").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from ltsh_deploy.checkpoints import read_checkpoint, save_checkpoint
+from ltsh_deploy.errors import UsageError
+
+__all__ = ["average_checkpoints"]
+
+
+def average_checkpoints(paths: Sequence[Path], out: Path) -> None:
+    """Write a checkpoint whose weights, and whose normalisations' statistics, are the means of several ones'.
+
+    Args:
+        paths: of one or more checkpoints of the same network, skeleton and size; the first one's provenance is kept.
+        out: of the file.
+
+    Raises:
+        UsageError: when they are not of the same network.
+        LtshError: when a file cannot be read or written.
+    """
+    checkpoints = [read_checkpoint(path) for path in paths]
+    first = checkpoints[0]
+    kind = (first.network.name, first.network.config, first.network.skeleton, first.size)
+    for path, other in zip(paths, checkpoints, strict=True):
+        if (other.network.name, other.network.config, other.network.skeleton, other.size) != kind:
+            raise UsageError(f"{path}: is another network than {paths[0]}, and they cannot be averaged")
+    states = [checkpoint.network.state_dict() for checkpoint in checkpoints]
+    mean = {
+        key: torch.stack([state[key].double() for state in states]).mean(dim=0).to(tensor.dtype)
+        if tensor.is_floating_point()
+        else tensor
+        for key, tensor in states[0].items()
+    }
+    first.network.load_state_dict(mean)
+    save_checkpoint(out, first.network, first.provenance, first.size)
