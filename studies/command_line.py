@@ -12,12 +12,13 @@ from ltsh_deploy.errors import ExitCode, LtshError
 __all__ = ["run_command"]
 
 
-def run_command(command: click.Command, name: str, arguments: list[str] | None = None) -> int:
+def run_command(command: click.Command, name: str, interrupted: str, arguments: list[str] | None = None) -> int:
     """Run a command; errors that a user can cause are told without a traceback. Returns the exit code.
 
     Args:
         command: to run.
         name: how it is called, for its help.
+        interrupted: what is said when it was.
         arguments: those of the program by default.
     """
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
@@ -32,8 +33,9 @@ def run_command(command: click.Command, name: str, arguments: list[str] | None =
     except OSError as error:
         # What was not foreseen of the disk: a folder that may not be read, a file that may not be removed.
         click.echo(f"error: {error.filename or 'a file'}: {error.strerror or error}", err=True)
+        click.echo("check the path, its permissions, and that there is room on the disk", err=True)
         return int(ExitCode.FAILURE)
     except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted; the same command goes on where it stopped", err=True)
+        click.echo(f"interrupted; {interrupted}", err=True)
         return int(ExitCode.INTERRUPTED)
     return int(ExitCode.OK)

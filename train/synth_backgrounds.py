@@ -134,7 +134,7 @@ class Photographs:
             except ImageError as error:
                 reasons.append(error.message)
                 continue
-            if reason := _too_small(path, (image.shape[1], image.shape[0]), self._size):
+            if reason := _too_small(path, (image.shape[1], image.shape[0]), size):
                 reasons.append(reason)
                 continue
             return _cropped(image, rng, size), path

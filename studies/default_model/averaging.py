@@ -7,12 +7,12 @@ each (Wortsman et al. 2022, "Model soups").
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-
-import torch
 
 from ltsh_deploy.checkpoints import read_checkpoint, save_checkpoint
 from ltsh_deploy.errors import UsageError
+from ltsh_deploy.parts import import_part
 
 __all__ = ["average_checkpoints"]
 
@@ -21,13 +21,15 @@ def average_checkpoints(paths: Sequence[Path], out: Path) -> None:
     """Write a checkpoint whose weights, and whose normalisations' statistics, are the means of several ones'.
 
     Args:
-        paths: of one or more checkpoints of the same network, skeleton and size; the first one's provenance is kept.
+        paths: of one or more checkpoints of the same network, skeleton and size. The first one's provenance is kept,
+            with the names of all.
         out: of the file.
 
     Raises:
         UsageError: when they are not of the same network.
         LtshError: when a file cannot be read or written.
     """
+    torch = import_part("torch", "Averaging weights", "train")
     checkpoints = [read_checkpoint(path) for path in paths]
     first = checkpoints[0]
     kind = (first.network.name, first.network.config, first.network.skeleton, first.size)
@@ -42,4 +44,5 @@ def average_checkpoints(paths: Sequence[Path], out: Path) -> None:
         for key, tensor in states[0].items()
     }
     first.network.load_state_dict(mean)
-    save_checkpoint(out, first.network, first.provenance, first.size)
+    notes = f"the mean of the weights of {', '.join(map(str, paths))}; of the first: {first.provenance.notes}"
+    save_checkpoint(out, first.network, replace(first.provenance, notes=notes), first.size)

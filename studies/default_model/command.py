@@ -35,7 +35,7 @@ def cli() -> None:
 def data(real: Path, backgrounds: Path, annotator: Path, scenes: int, out: Path) -> None:
     """Find the people in LSPET's pictures whom nobody labelled, and set people into other photographs.
 
-    It may be interrupted at any time, and goes on when the same command is given again.
+    What was found is kept, so that the same command goes on after an interruption; both data sets are then made anew.
     """
     from studies.default_model.making import make_data
 
@@ -58,4 +58,5 @@ def _tell(line: str) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; errors that a user can cause are told without a traceback. Returns the exit code."""
-    return run_command(cli, "python -m studies.default_model", arguments)
+    interrupted = "nothing is lost: what was found is kept, and files appear when they are whole"
+    return run_command(cli, "python -m studies.default_model", interrupted, arguments)

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ltsh_deploy.datasets import Sample
+from ltsh_deploy.datasets.bodies import joint_boxes
 from ltsh_deploy.datasets.people import PIXELS_PER_SCALE
 from ltsh_deploy.images import Image
 
@@ -27,6 +28,8 @@ _CONTEXT = (1.2, 1.9)
 _EDGE = 0.06
 # Insets lie where they cover no more than this part of those before; a quarter of their sides may be beyond the edge.
 _COVERED, _TRIES = 0.2, 20
+# A crop is centred on somebody with so many joints in view.
+_JOINTS_CENTRE = 5
 # From this opacity on, what was there before cannot be seen.
 _OPAQUE = 0.5
 
@@ -38,7 +41,7 @@ class Scene:
     Attributes:
         image: [H, W, 3] uint8 RGB.
         ignored: [H, W] bool, where people may be whom nobody labelled.
-        joints: [P, J, 3] float64 x, y in pixels and a label; 0 where a joint is not labelled, or cannot be seen.
+        joints: [P, J, 3] float64 x, y in pixels and a label; NaN, NaN, 0 where a joint has no label or cannot be seen.
         centres: [P, 2] float64 pixels.
         scales: [P] float64 height / 200 pixels.
         trainable: [P] bool, whether a crop may be centred on the person.
@@ -65,7 +68,7 @@ def draw_inset(rng: np.random.Generator, sample: Sample, height: float) -> Scene
 
     Args:
         rng: four numbers are drawn from it.
-        sample: any, with people.
+        sample: any whose first person has labelled joints.
         height: that the first person is to have, pixels.
 
     Raises:
@@ -97,11 +100,12 @@ def draw_inset(rng: np.random.Generator, sample: Sample, height: float) -> Scene
         joints = joints[:, list(sample.skeleton.flip_joints)]
     interpolation = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
     pixels = cv2.resize(image[y1:y2, x1:x2], (width, tall), interpolation=interpolation)
-    hidden = cv2.resize(ignored[y1:y2, x1:x2].astype(np.uint8), (width, tall), interpolation=cv2.INTER_NEAREST) > 0
+    part = ignored[y1:y2, x1:x2].astype(np.uint8)
+    unknown = cv2.resize(part, (width, tall), interpolation=cv2.INTER_NEAREST_EXACT)
     step = -1 if mirrored else 1
     return Scene(
         np.ascontiguousarray(pixels[:, ::step], np.uint8),
-        np.ascontiguousarray(hidden[:, ::step]),
+        np.ascontiguousarray(unknown[:, ::step], np.bool_),
         joints,
         moved(sample.centres),
         sample.scales * factor,
@@ -112,7 +116,8 @@ def draw_inset(rng: np.random.Generator, sample: Sample, height: float) -> Scene
 def set_in(rng: np.random.Generator, scene: Scene, inset: Scene) -> bool:
     """Set an inset into a scene; False, and nothing is changed, where it finds no place among those before.
 
-    People keep the joints that can be seen; those of whom nothing can be seen any more are left out.
+    People keep the joints that can be seen; those without such a joint are left out. A crop is not centred any more on
+    somebody with few of them, or whose centre is beyond the edge.
 
     Args:
         rng: places are drawn from it.
@@ -121,7 +126,7 @@ def set_in(rng: np.random.Generator, scene: Scene, inset: Scene) -> bool:
     """
     height, width = inset.image.shape[:2]
     tall, wide = scene.image.shape[:2]
-    taken = _people_in(scene)
+    taken = joint_boxes(scene.joints)
     for _ in range(_TRIES):
         # An inset may be larger than the scene.
         least, most = np.sort([[-width / 4, -height / 4], [wide - 0.75 * width, tall - 0.75 * height]], axis=0)
@@ -155,6 +160,8 @@ def _put(scene: Scene, inset: Scene, x: int, y: int) -> None:
     seen = (scene.joints[:, :, 2] > 0).any(axis=1)
     for name in ("joints", "centres", "scales", "trainable"):
         setattr(scene, name, getattr(scene, name)[seen])
+    inside = (scene.centres >= 0).all(axis=1) & (scene.centres <= [wide - 1, tall - 1]).all(axis=1)
+    scene.trainable &= inside & ((scene.joints[:, :, 2] > 0).sum(axis=1) >= _JOINTS_CENTRE)
 
 
 def _opacity(height: int, width: int) -> npt.NDArray[np.float32]:
@@ -173,16 +180,8 @@ def _only(joints: FloatArray, where: npt.NDArray[np.bool_]) -> FloatArray:
     return np.where(seen[:, :, None], joints, [np.nan, np.nan, 0.0])
 
 
-def _people_in(scene: Scene) -> FloatArray:
-    """[P, 4] the boxes of everybody's joints."""
-    xy = np.where(scene.joints[:, :, 2:] > 0, scene.joints[:, :, :2], np.nan)
-    if not len(xy):
-        return np.zeros((0, 4))
-    return np.concatenate([np.nanmin(xy, axis=1), np.nanmax(xy, axis=1)], axis=1)
-
-
 def _overlap(boxes: FloatArray, other: FloatArray) -> FloatArray:
-    """[P] the part of each box that another one covers."""
-    low, high = np.maximum(boxes[:, :2], other[:2]), np.minimum(boxes[:, 2:], other[2:])
-    sides = np.maximum(boxes[:, 2:] - boxes[:, :2], 1)
-    return np.asarray(np.clip(high - low, 0, None).prod(axis=1) / sides.prod(axis=1))
+    """[P] the part of each box, of at least one pixel, that another one covers."""
+    middles, halves = (boxes[:, :2] + boxes[:, 2:]) / 2, np.maximum(boxes[:, 2:] - boxes[:, :2], 1) / 2
+    low, high = np.maximum(middles - halves, other[:2]), np.minimum(middles + halves, other[2:])
+    return np.asarray(np.clip(high - low, 0, None).prod(axis=1) / (2 * halves).prod(axis=1))

@@ -149,4 +149,4 @@ def _tell(line: str) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; errors that a user can cause are told without a traceback. Returns the exit code."""
-    return run_command(cli, "python -m studies.ltsh", arguments)
+    return run_command(cli, "python -m studies.ltsh", "the same command goes on where it stopped", arguments)
