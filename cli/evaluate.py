@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from ltsh_deploy.cli.options import parse_scales, parse_size
+from ltsh_deploy.evaluation.coco_units import BODY
 from ltsh_deploy.evaluation.opening import KINDS
 from ltsh_deploy.evaluation.protocols import PROTOCOLS
 
@@ -46,6 +47,15 @@ def _scales(ctx: click.Context, param: click.Parameter, text: str | None) -> tup
     return None if text is None else parse_scales(ctx, param, text)
 
 
+def _joints(ctx: click.Context, param: click.Parameter, text: str | None) -> tuple[str, ...] | None:
+    if text is None:
+        return None
+    names = [name.strip() for name in text.split(",")]
+    if "" in names:
+        raise click.BadParameter("joints are names with commas between them, such as left_knee,right_knee", ctx, param)
+    return tuple(joint for name in names for joint in (BODY if name == "body" else (name,)))
+
+
 @click.command("evaluate", cls=_Command, short_help="Measure a model, or stored predictions, on a data set.")
 @click.argument("model", required=False, type=click.Path(path_type=Path))
 @click.option("--dataset", "kind", type=click.Choice(KINDS), required=True, help="Kind of data set.")
@@ -56,6 +66,12 @@ def _scales(ctx: click.Context, param: click.Parameter, text: str | None) -> tup
 @click.option("--images", type=click.Path(path_type=Path), help="Folder of the pictures.  [default: the usual one]")
 @click.option("--split", type=click.Choice(["train", "val", "test"]), help="This split alone; test is for mpii.")
 @click.option("--only", type=click.Path(path_type=Path), help="mpii: text file with the names of the pictures to take.")
+@click.option(
+    "--joints",
+    metavar="LIST",
+    callback=_joints,
+    help="coco: measure these joints alone, with commas between them; body is all but the face's.",
+)
 @click.option(
     "--predictions", type=click.Path(path_type=Path), help="Score these instead of a model: JSON, COCO results or .mat."
 )

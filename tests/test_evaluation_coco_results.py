@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ltsh_deploy.errors import InputError
+from ltsh_deploy.errors import InputError, UsageError
 from ltsh_deploy.evaluation.coco_results import from_coco_results
+from ltsh_deploy.evaluation.coco_units import BODY
 from ltsh_deploy.evaluation.evaluation import Evaluation, evaluate_predictions
 from ltsh_deploy.evaluation.opening import open_evaluation_set, read_predictions
 from ltsh_deploy.evaluation.results import write_results
-from ltsh_deploy.skeletons import COCO17
+from ltsh_deploy.skeletons import COCO17, LSP14
 from tests.evaluation_data import write_json
 
 # People about as large as the limits of COCO's "medium" and "large", so that it matters whose area is taken.
@@ -102,6 +103,47 @@ def test_areas_are_those_that_pycocotools_takes(tmp_path: Path, seed: int, boxes
         assert stats(evaluated(files[0], tmp_path / name)) == stats(found)
     official = stats_of_pycocotools(files[0], tmp_path / "coco_results.json")
     np.testing.assert_allclose(stats(found), official, atol=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("joints", [BODY, ("nose",), ("left_knee", "right_knee")])
+def test_some_joints_alone_are_measured_as_if_the_labels_had_no_others(
+    tmp_path: Path, seed: int, joints: tuple[str, ...]
+) -> None:
+    rng = np.random.default_rng(seed)
+    truth = labels(rng)
+    files = write_json(tmp_path / "gt.json", truth), write_json(tmp_path / "r.json", results(rng, truth))
+    data = open_evaluation_set("coco", files[0], joints=joints)
+    found = evaluate_predictions(data, read_predictions(files[1], data))
+    for person in truth["annotations"]:
+        for j, name in enumerate(COCO17.joints):
+            if name not in joints:
+                person["keypoints"][3 * j + 2] = 0
+        person["num_keypoints"] = sum(label > 0 for label in person["keypoints"][2::3])
+    if len(joints) < 12:
+        assert not all(person["num_keypoints"] for person in truth["annotations"])
+    edited = write_json(tmp_path / "edited.json", truth)
+    np.testing.assert_allclose(stats(found), stats_of_pycocotools(edited, files[1]), atol=1e-12)
+    assert found.notes[0] == f"measured by these joints alone: {', '.join(joints)}"
+
+
+def test_joints_that_are_not_measured_are_not_missed(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    truth = write_json(tmp_path / "gt.json", labels(rng))
+    people = [{"id": "1", "people": [{"joints": [[1.0, 2.0, 0.5]] * 14, "score": 1}]}]
+    entries = write_json(tmp_path / "p.json", {"joint_names": list(LSP14.joints), "images": people})
+    for joints, missed in ((None, True), (BODY, False), (COCO17.joints, True)):
+        data = open_evaluation_set("coco", truth, joints=joints)
+        notes = evaluate_predictions(data, read_predictions(entries, data)).notes
+        assert any("always missed: nose" in note for note in notes) == missed
+
+
+def test_joints_that_cannot_be_measured_are_refused(tmp_path: Path) -> None:
+    truth = write_json(tmp_path / "gt.json", labels(np.random.default_rng(0)))
+    with pytest.raises(UsageError, match="COCO has no joint 'head_top'"):
+        open_evaluation_set("coco", truth, joints=("nose", "head_top"))
+    with pytest.raises(UsageError, match="have no joints"):
+        open_evaluation_set("conformance", truth, joints=BODY)
 
 
 def test_boxes_matter(tmp_path: Path) -> None:

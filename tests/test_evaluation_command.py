@@ -230,6 +230,8 @@ def test_two_models_are_compared_in_a_report(
     [
         (["model.onnx", "--predictions", "p.json"], 2, "either a MODEL or --predictions"),
         (["--predictions", "p.json", "--flip"], 2, "--flip is for models"),
+        (["--joints", "body"], 2, "have no joints"),
+        (["--joints", "nose,"], 2, "joints are names with commas between them"),
         (["--predictions", "p.json", "--protocol", "paper"], 2, "--protocol is for models"),
         (["--predictions", "p.json", "--threshold", "0.2"], 2, "--threshold is for models"),
         (["--predictions", "p.json", "--compare", "q.json"], 2, "--compare is for the report"),

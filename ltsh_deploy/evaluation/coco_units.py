@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +11,18 @@ import numpy as np
 import numpy.typing as npt
 
 from ltsh_deploy.datasets.files import find_folder, read_json
-from ltsh_deploy.errors import InputError
+from ltsh_deploy.errors import InputError, UsageError
 from ltsh_deploy.evaluation.units import CocoTruth, EvaluationSet, Unit
 from ltsh_deploy.json_checks import as_box, as_list, as_mapping, as_number, as_numbers, as_whole
 from ltsh_deploy.skeletons import COCO17
 
-__all__ = ["coco_units"]
+__all__ = ["BODY", "coco_units"]
+
+#: COCO's joints without those of the face, which many models lack.
+BODY = COCO17.joints[5:]
 
 
-def coco_units(path: Path, images: Path | None = None) -> EvaluationSet:
+def coco_units(path: Path, images: Path | None = None, joints: Sequence[str] = ()) -> EvaluationSet:
     """The pictures of a keypoint annotation file, for COCO's metric.
 
     Training leaves out pictures without people, evaluation must not: whoever is found there is a mistake.
@@ -28,10 +31,17 @@ def coco_units(path: Path, images: Path | None = None) -> EvaluationSet:
         path: the file.
         images: folder of the pictures; when left out, the annotation file's, or one below it or the next, by COCO's
             usual names, where there is one.
+        joints: of COCO's 17, those to measure; all by default. The others count as not labelled, and people of whom no
+            other is labelled as not asked for, as if the file said so.
 
     Raises:
+        UsageError: for a joint that COCO does not have.
         InputError: when the file is missing, contradicts the form or lists a picture twice; it names the entry.
     """
+    unknown = [name for name in joints if name not in COCO17.joints]
+    if unknown:
+        raise UsageError(f"COCO has no joint {unknown[0]!r}", f"It has {', '.join(COCO17.joints)}.")
+    measured = np.isin(COCO17.joints, joints or COCO17.joints)
     data = as_mapping(read_json(path), str(path))
     categories = _person_categories(data, path)
     folder = _image_folder(path, images)
@@ -55,9 +65,17 @@ def coco_units(path: Path, images: Path | None = None) -> EvaluationSet:
             notes["annotations of pictures that are not listed, left out"] += 1
             continue
         by_image[number].append({**annotation, "where": where})
-    units = [_unit(number, listed[number], by_image[number], folder) for number in sorted(listed)]
-    numbers = tuple(sorted(categories))
-    return EvaluationSet("coco", str(path), "oks", tuple(units), COCO17, notes=notes, categories=numbers)
+    units = [_unit(number, listed[number], by_image[number], folder, measured) for number in sorted(listed)]
+    return EvaluationSet(
+        "coco",
+        str(path),
+        "oks",
+        tuple(units),
+        COCO17,
+        notes=notes,
+        categories=tuple(sorted(categories)),
+        measured=() if measured.all() else tuple(np.array(COCO17.joints)[measured].tolist()),
+    )
 
 
 def _person_categories(data: Mapping[str, Any], path: Path) -> set[int]:
@@ -85,7 +103,13 @@ def _image_folder(path: Path, images: Path | None) -> Path | None:
     return usual[0] if usual else None
 
 
-def _unit(number: int, image: Mapping[str, Any], annotations: list[Mapping[str, Any]], folder: Path | None) -> Unit:
+def _unit(
+    number: int,
+    image: Mapping[str, Any],
+    annotations: list[Mapping[str, Any]],
+    folder: Path | None,
+    measured: npt.NDArray[np.bool_],
+) -> Unit:
     people = len(annotations)
     joints = np.zeros((people, COCO17.num_joints, 3))
     areas, boxes = np.zeros(people), np.zeros((people, 4))
@@ -100,6 +124,9 @@ def _unit(number: int, image: Mapping[str, Any], annotations: list[Mapping[str, 
         crowds[p] = bool(annotation.get("iscrowd"))
         labelled = annotation.get("num_keypoints", int((joints[p, :, 2] > 0).sum()))
         ignored[p] = crowds[p] or as_whole(labelled, f"{where}: 'num_keypoints'") == 0
+        if not measured.all():
+            joints[p, ~measured] = [np.nan, np.nan, 0]
+            ignored[p] |= not (joints[p, :, 2] > 0).any()
     name = image.get("file_name")
     width, height = image.get("width"), image.get("height")
     return Unit(

@@ -200,6 +200,7 @@ def _scored(
         kept = sum(len(p.poses) for p in handed_in)
         counts["people found who cannot belong to the unit's group, left out"] = everybody - kept
     scores = score_units(data, handed_in)
-    remarks = [*scores.notes, *([f"never found, and so always missed: {', '.join(lacking)}"] if lacking else [])]
+    remarks = [f"measured by these joints alone: {', '.join(data.measured)}"] if data.measured else []
+    remarks += [*scores.notes, *([f"never found, and so always missed: {', '.join(lacking)}"] if lacking else [])]
     remarks += [f"{count} {what}" for what, count in counts.items() if count]
     return Evaluation(data, source, protocol, filtered, handed_in, scores, tuple(remarks), failures)

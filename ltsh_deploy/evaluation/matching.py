@@ -94,7 +94,7 @@ def joints_without_source(data: EvaluationSet, skeleton: Skeleton, source: str) 
         SkeletonError: when they have none of the metric's joints.
     """
     wanted = _WANTED[data.metric]
-    counted = MPII_JOINTS if wanted is MPII16 else wanted.joints
+    counted = data.measured or (MPII_JOINTS if wanted is MPII16 else wanted.joints)
     try:
         had = np.asarray(conversion_matrix(skeleton, wanted).any(axis=1))
     except SkeletonError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from ltsh_deploy.datasets.files import read_json, read_names
@@ -31,6 +32,7 @@ def open_evaluation_set(
     groups: str | Path | None = None,
     split: str | None = None,
     only: str | Path | None = None,
+    joints: Sequence[str] | None = None,
 ) -> EvaluationSet:
     """Read the true people of a data set, and none of its pictures.
 
@@ -41,6 +43,7 @@ def open_evaluation_set(
         groups: MPII's file of groups.
         split: ``"train"`` or ``"val"`` of the kinds for training; ``"train"`` or ``"test"`` of MPII, train by default.
         only: text file with the names of MPII's pictures to take, one a line.
+        joints: of COCO's 17, those to measure; all by default.
 
     Raises:
         UsageError: for an unknown kind, an option that it does not have, or MPII without groups.
@@ -52,6 +55,7 @@ def open_evaluation_set(
     for name, value, kinds in (
         ("groups", groups, ("mpii",)),
         ("only", only, ("mpii",)),
+        ("joints", joints, ("coco",)),
         ("split", split, ("mpii", *SAMPLE_KINDS)),
         ("images", images, tuple(k for k in KINDS if k != "shards")),
     ):
@@ -73,8 +77,9 @@ def open_evaluation_set(
         return mpii_units(path, Path(groups).expanduser(), folder, names, split or "train")
     if kind in SAMPLE_KINDS:
         return sample_units(kind, path, folder, split)
-    reader = {"mpii-json": mpii_json_units, "coco": coco_units, "conformance": read_neutral_truth}[kind]
-    return reader(path, folder)
+    if kind == "coco":
+        return coco_units(path, folder, joints or ())
+    return (mpii_json_units if kind == "mpii-json" else read_neutral_truth)(path, folder)
 
 
 def read_predictions(path: str | Path, data: EvaluationSet) -> StoredPredictions:

@@ -170,6 +170,7 @@ class EvaluationSet:
         labels: [J] what results call the skeleton's joints.
         notes: what was left out or is odd, to the number of times.
         categories: the numbers by which COCO's files know people.
+        measured: the joints that are measured, where that is not all of the metric's: others have no label.
 
     Raises:
         InputError: when there is no unit, or two have one id, or one has another skeleton.
@@ -183,6 +184,7 @@ class EvaluationSet:
     labels: tuple[str, ...] = ()
     notes: Mapping[str, int] = field(default_factory=dict)
     categories: tuple[int, ...] = (1,)
+    measured: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.labels:
