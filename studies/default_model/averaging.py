@@ -21,8 +21,8 @@ def average_checkpoints(paths: Sequence[Path], out: Path) -> None:
     """Write a checkpoint whose weights, and whose normalisations' statistics, are the means of several ones'.
 
     Args:
-        paths: of one or more checkpoints of the same network, skeleton and size. The first one's provenance is kept,
-            with the names of all.
+        paths: of one or more checkpoints of the same network, skeleton and size. The first one's licence and notes are
+            kept, with the names of all and of what they learned from.
         out: of the file.
 
     Raises:
@@ -44,5 +44,6 @@ def average_checkpoints(paths: Sequence[Path], out: Path) -> None:
         for key, tensor in states[0].items()
     }
     first.network.load_state_dict(mean)
+    data = "; ".join(dict.fromkeys(checkpoint.provenance.training_data for checkpoint in checkpoints))
     notes = f"the mean of the weights of {', '.join(map(str, paths))}; of the first: {first.provenance.notes}"
-    save_checkpoint(out, first.network, replace(first.provenance, notes=notes), first.size)
+    save_checkpoint(out, first.network, replace(first.provenance, training_data=data, notes=notes), first.size)
