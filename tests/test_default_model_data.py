@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -133,6 +134,24 @@ def test_scenes_are_a_data_set_to_train_on(run: Callable[..., int], tmp_path: Pa
         assert ignored is not None
         assert ignored.mean() < 0.5
     assert any(scene.read_ignore(scene.read_image().shape[1::-1]).any() for scene in scenes)  # type: ignore[union-attr]
+
+
+def test_scenes_know_who_is_found_and_where_nothing_is_known(
+    run: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw, given = making.draw_scene, []
+
+    def record(*arguments: Any) -> Scene:
+        given.append(arguments)
+        return draw(*arguments)
+
+    monkeypatch.setattr(making, "draw_scene", record)
+    assert run(scenes="1") == 0
+    _, people, known, everyday, _ = given[0]
+    assert list(known) == [0, 1, 2, 3, 4]
+    # Every other labelled person was found.
+    assert list(everyday) == [0, 2, 4]
+    assert all(sample.keep_boxes is not None for sample in people)
 
 
 def test_what_was_found_is_not_looked_for_again(run: Callable[..., int], tmp_path: Path) -> None:
