@@ -1,4 +1,4 @@
-"""What the studies' command lines have in common: how they end."""
+"""What the studies' command lines have in common: how they tell what they do, and how they end."""
 
 from __future__ import annotations
 
@@ -9,7 +9,12 @@ import click
 
 from ltsh_deploy.errors import ExitCode, LtshError
 
-__all__ = ["run_command"]
+__all__ = ["run_command", "tell"]
+
+
+def tell(line: str) -> None:
+    """Say something that is no result, on stderr."""
+    click.echo(line, err=True)
 
 
 def run_command(command: click.Command, name: str, interrupted: str, arguments: list[str] | None = None) -> int:
@@ -25,17 +30,17 @@ def run_command(command: click.Command, name: str, interrupted: str, arguments: 
     try:
         command.main(args=arguments, prog_name=name, standalone_mode=False)
     except LtshError as error:
-        click.echo(f"error: {error}", err=True)
+        tell(f"error: {error}")
         return int(error.exit_code)
     except click.ClickException as error:
         error.show()
         return int(ExitCode.USAGE)
     except OSError as error:
         # What was not foreseen of the disk: a folder that may not be read, a file that may not be removed.
-        click.echo(f"error: {error.filename or 'a file'}: {error.strerror or error}", err=True)
-        click.echo("check the path, its permissions, and that there is room on the disk", err=True)
+        tell(f"error: {error.filename or 'a file'}: {error.strerror or error}")
+        tell("check the path, its permissions, and that there is room on the disk")
         return int(ExitCode.FAILURE)
     except (KeyboardInterrupt, click.Abort):
-        click.echo(f"interrupted; {interrupted}", err=True)
+        tell(f"interrupted; {interrupted}")
         return int(ExitCode.INTERRUPTED)
     return int(ExitCode.OK)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from studies.command_line import run_command
+from studies.command_line import run_command, tell
 
 __all__ = ["main"]
 
@@ -39,7 +39,7 @@ def data(real: Path, backgrounds: Path, annotator: Path, scenes: int, out: Path)
     """
     from studies.default_model.making import make_data
 
-    make_data(real, backgrounds, annotator, scenes, out, _tell)
+    make_data(real, backgrounds, annotator, scenes, out, tell)
 
 
 @cli.command("average")
@@ -50,10 +50,6 @@ def average(checkpoints: tuple[Path, ...], out: Path) -> None:
     from studies.default_model.averaging import average_checkpoints
 
     average_checkpoints(checkpoints, out)
-
-
-def _tell(line: str) -> None:
-    click.echo(line, err=True)
 
 
 def main(arguments: list[str] | None = None) -> int:

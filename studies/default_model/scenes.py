@@ -77,7 +77,7 @@ def draw_inset(rng: np.random.Generator, sample: Sample, height: float) -> Scene
     image = sample.read_image()
     picture = (image.shape[1], image.shape[0])
     ignore = sample.read_ignore(picture)
-    ignored = np.zeros(image.shape[:2], np.bool_) if ignore is None else np.asarray(ignore > 0)
+    ignored = np.zeros(image.shape[:2], np.bool_) if ignore is None else ignore
     known = sample.joints[0][sample.labelled[0], :2]
     low, high = known.min(axis=0), known.max(axis=0)
     half = (high - low).max() / 2 * rng.uniform(*_CONTEXT)

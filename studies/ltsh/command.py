@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ltsh_deploy.errors import UsageError
-from studies.command_line import run_command
+from studies.command_line import run_command, tell
 from studies.ltsh.plan import Layout, Study, chosen_rows, load_study
 
 __all__ = ["main"]
@@ -85,8 +85,8 @@ def run(
     _make_data(study, chosen, budget, layout, workers)
     for seed in range(count):
         for row in chosen:
-            if not run_row(study, budget, row, seed, layout, _tell):
-                _tell(f"{row}, seed {seed}: another process is at it; passed over")
+            if not run_row(study, budget, row, seed, layout, tell):
+                tell(f"{row}, seed {seed}: another process is at it; passed over")
 
 
 @cli.command("hardness")
@@ -116,7 +116,7 @@ def hardness(budget: str, out: Path, real: Path | None, backgrounds: Path | None
         )
     for row, seed, shown in asked:
         losses = measure_hardness(study, budget, row, seed, layout, shown).losses
-        _tell(f"{row}, seed {seed}: {len(losses)} synthetic people of {shown} cost {losses.mean():.3f} a joint")
+        tell(f"{row}, seed {seed}: {len(losses)} synthetic people of {shown} cost {losses.mean():.3f} a joint")
 
 
 @cli.command("report")
@@ -140,11 +140,7 @@ def report(budgets: tuple[str, ...], out: Path, page: Path) -> None:
 def _make_data(study: Study, rows: list[str], budget: str, layout: Layout, workers: int) -> None:
     from studies.ltsh.data import make_data, needed_sets
 
-    make_data(study, study.budget(budget), layout, needed_sets(study, rows), workers=workers, tell=_tell)
-
-
-def _tell(line: str) -> None:
-    click.echo(line, err=True)
+    make_data(study, study.budget(budget), layout, needed_sets(study, rows), workers=workers, tell=tell)
 
 
 def main(arguments: list[str] | None = None) -> int:
