@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["tests.browser_fixtures", "tests.cuda_stand_in.fixtures"]
+pytest_plugins = ["tests.browser_fixtures", "tests.cuda_stand_in.fixtures", "tests.infer_fixtures"]
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"

@@ -14,7 +14,6 @@ import pytest
 
 from benchmarks.people import random_people
 from ltsh_deploy.cuda_decode import CudaDecoder
-from ltsh_deploy.cuda_kernels import compile as kernels
 from ltsh_deploy.cuda_kernels import decoder as device_decoder
 from ltsh_deploy.cuda_kernels import graphs
 from ltsh_deploy.cuda_session import CudaSession
@@ -254,14 +253,8 @@ def test_a_gpu_that_fails_is_a_named_error(
     stand_in.forgive()
 
 
-def test_without_a_compiler_the_line_to_install_one_is_named(
-    stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
-) -> None:
-
-    def nothing() -> None:
-        raise kernels.CompileError("there is no nvcc on the PATH")
-
-    monkeypatch.setattr(kernels, "find_compiler", nothing)
+@pytest.mark.usefixtures("stand_in", "no_compiler")
+def test_without_a_compiler_the_line_to_install_one_is_named() -> None:
     with pytest.raises(MissingPartError, match="cannot be compiled: there is no nvcc") as caught:
         CudaDecoder(LTSH15)
     assert "ltsh-deploy[cuda]" in caught.value.remedy

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from ltsh_deploy import cuda_preprocess
-from ltsh_deploy.cuda_kernels import compile as kernels
 from ltsh_deploy.cuda_kernels import preprocessor as device_preprocessor
 from ltsh_deploy.cuda_preprocess import CudaPreprocessor
 from ltsh_deploy.cuda_session import CudaSession
@@ -187,14 +186,8 @@ def test_a_gpu_that_fails_is_a_named_error(
     stand_in.forgive()
 
 
-def test_without_a_compiler_the_line_to_install_one_is_named(
-    stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
-) -> None:
-
-    def nothing() -> None:
-        raise kernels.CompileError("there is no nvcc on the PATH")
-
-    monkeypatch.setattr(kernels, "find_compiler", nothing)
+@pytest.mark.usefixtures("stand_in", "no_compiler")
+def test_without_a_compiler_the_line_to_install_one_is_named() -> None:
     with pytest.raises(MissingPartError, match="cannot be compiled: there is no nvcc") as caught:
         CudaPreprocessor()
     assert "ltsh-deploy[cuda]" in caught.value.remedy

@@ -29,18 +29,6 @@ from tests.colour_model import paint, write_colour_model
 ROOT = Path(__file__).parent.parent
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(write_colour_model(tmp_path_factory.mktemp("model") / "arms.onnx"))
-
-
-@pytest.fixture
-def infer(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
-    """Run ``ltsh infer`` in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    return lambda *arguments: main.main(["infer", "--model", model, "--device", "cpu", *map(str, arguments)])
-
-
 def records(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
@@ -174,9 +162,9 @@ def test_without_a_display_the_error_says_what_to_do(
     assert "--draw" in capsys.readouterr().err
 
 
-def test_no_result_replaces_what_the_run_needs(infer: Callable[..., int], tmp_path: Path, model: str) -> None:
+def test_no_result_replaces_what_the_run_needs(infer: Callable[..., int], tmp_path: Path, arms_model: str) -> None:
     write_image(tmp_path / "good.png", paint([(8, 16)]))
-    shutil.copy(model, tmp_path / "copy.onnx")
+    shutil.copy(arms_model, tmp_path / "copy.onnx")
     (tmp_path / "joints.yaml").write_text("{name: hand, joints: [wrist], limbs: []}")
     before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
     assert infer("good.png", "--model", "copy.onnx", "--json", "copy.onnx") == 2
@@ -257,13 +245,13 @@ def test_more_peaks_than_the_limit_are_said_once(
     assert capsys.readouterr().err.count("more than 60 peaks") == 1
 
 
-def test_nothing_is_imported_that_is_not_used(model: str, tmp_path: Path) -> None:
+def test_nothing_is_imported_that_is_not_used(arms_model: str, tmp_path: Path) -> None:
     write_image(tmp_path / "a.png", paint([(8, 16)]))
     code = (
         "import sys; from ltsh_deploy.cli import main; code = main.main(sys.argv[1:]); "
         "print(sorted({'torch', 'scipy', 'safetensors', 'onnx', 'rich'} & set(sys.modules))); sys.exit(code)"
     )
-    line = [sys.executable, "-c", code, "infer", str(tmp_path / "a.png"), "--model", model, "--device", "cpu"]
+    line = [sys.executable, "-c", code, "infer", str(tmp_path / "a.png"), "--model", arms_model, "--device", "cpu"]
     done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
 
@@ -321,11 +309,11 @@ def test_a_picture_on_stdin(
     ids=["ctrl-c", "ctrl-c twice", "sigterm", "sighup"],
 )
 def test_an_interrupted_run_leaves_a_playable_video_and_whole_lines(
-    model: str, tmp_path: Path, signals: list[signal.Signals], code: int
+    arms_model: str, tmp_path: Path, signals: list[signal.Signals], code: int
 ) -> None:
     """Frames come on stdin, so that the run stands still, in the middle, when it is interrupted."""
     write_image(tmp_path / "a.jpg", paint([(8, 16)]))
-    line = [sys.executable, "-m", "ltsh_deploy", "infer", "-", "--model", model, "--device", "cpu"]
+    line = [sys.executable, "-m", "ltsh_deploy", "infer", "-", "--model", arms_model, "--device", "cpu"]
     line += ["--json", "-", "--draw", str(tmp_path / "out.mp4")]
     # What nohup has ignored stays ignored in its programs, and so in theirs.
     before = {number: signal.signal(number, signal.SIG_DFL) for number in {*signals} - {signal.SIGINT}}

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import pytest
 
-from ltsh_deploy.cli import infer_window, main
+from ltsh_deploy.cli import infer_window
 from ltsh_deploy.images import Image
 from ltsh_deploy.outputs import write_image
 from ltsh_deploy.video_sink import VideoSink
@@ -27,18 +27,6 @@ from tests.mjpeg_server import MjpegServer, mjpeg_server
 ROOT = Path(__file__).parent.parent
 #: Where the arms of each path are, so that a record whose source is wrong is seen.
 ARMS = {"/one": [(8, 16)], "/two": [(40, 80)], "/crowd": [(8, 16), (40, 80)]}
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(write_colour_model(tmp_path_factory.mktemp("model") / "arms.onnx"))
-
-
-@pytest.fixture
-def infer(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
-    """Run ``ltsh infer`` in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    return lambda *arguments: main.main(["infer", "--model", model, "--device", "cpu", *map(str, arguments)])
 
 
 @pytest.fixture
@@ -171,11 +159,11 @@ def test_a_drawing_or_network_that_fails_for_one_source_costs_the_others_nothing
 
 @pytest.mark.parametrize("piped", [False, True], ids=["two streams", "a stream and stdin"])
 def test_an_interrupt_loses_nothing_that_was_written(
-    model: str, tmp_path: Path, cameras: MjpegServer, piped: bool
+    arms_model: str, tmp_path: Path, cameras: MjpegServer, piped: bool
 ) -> None:
     write_image(tmp_path / "a.jpg", paint([(8, 16)]))
     names = [cameras.address("/one"), "-" if piped else cameras.address("/two")]
-    line = [sys.executable, "-m", "ltsh_deploy", "infer", *names, "--model", model, "--device", "cpu"]
+    line = [sys.executable, "-m", "ltsh_deploy", "infer", *names, "--model", arms_model, "--device", "cpu"]
     line += ["--json", "-", "--draw", str(tmp_path / "drawn")]
     with subprocess.Popen(
         line, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -232,11 +220,11 @@ def test_a_video_that_is_named_twice_sounds_twice(infer: Callable[..., int], tmp
         assert "Audio:" in streams
 
 
-def test_a_reader_of_stdout_who_goes_away_costs_no_file(model: str, tmp_path: Path, cameras: MjpegServer) -> None:
+def test_a_reader_of_stdout_who_goes_away_costs_no_file(arms_model: str, tmp_path: Path, cameras: MjpegServer) -> None:
     (tmp_path / "pictures").mkdir()
     for n in range(400):
         write_image(tmp_path / "pictures" / f"{n}.png", paint([(8, 16)]))
-    line = [sys.executable, "-m", "ltsh_deploy", "infer", "--model", model, "--device", "cpu"]
+    line = [sys.executable, "-m", "ltsh_deploy", "infer", "--model", arms_model, "--device", "cpu"]
     runs = [
         # Poses go into a file, and the lines for people to one who reads one of them.
         [str(tmp_path / "pictures"), "--json", str(tmp_path / "kept.jsonl")],

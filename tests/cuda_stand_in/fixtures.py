@@ -17,7 +17,17 @@ from tests.cuda_stand_in.gpu import Gpu
 from tests.cuda_stand_in.stand_in import StandIn, compile_kernels, fingerprint, load, why_not
 from tests.cuda_steps import CudaSteps
 
-__all__ = ["FOLDER", "Gxx", "cuda_steps", "gpu", "loaded_stand_in", "no_stand_in", "stand_in", "stand_in_folder"]
+__all__ = [
+    "FOLDER",
+    "Gxx",
+    "cuda_steps",
+    "gpu",
+    "loaded_stand_in",
+    "no_compiler",
+    "no_stand_in",
+    "stand_in",
+    "stand_in_folder",
+]
 
 FOLDER = Path(kernels.__file__).parent
 
@@ -71,6 +81,16 @@ def no_stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
         return driver
 
     monkeypatch.setattr(nvidia_driver, "read_driver", read_real_driver)
+
+
+@pytest.fixture
+def no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine on which nothing can compile kernels."""
+
+    def nothing() -> None:
+        raise kernels.CompileError("there is no nvcc on the PATH")
+
+    monkeypatch.setattr(kernels, "find_compiler", nothing)
 
 
 @pytest.fixture
