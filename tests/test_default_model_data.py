@@ -333,6 +333,14 @@ def test_weights_are_averaged(tmp_path: Path, count: int) -> None:
     assert "seed 0" in mean.provenance.notes
 
 
+def test_an_average_says_what_it_is_told_to(tmp_path: Path) -> None:
+    path, out = checkpoint(tmp_path / "a.safetensors", 0), tmp_path / "mean.safetensors"
+    told = ["--training-data", "people of Leeds", "--licence", "Apache-2.0"]
+    assert main(["average", str(path), "--out", str(out), *told]) == 0
+    provenance = read_checkpoint(out).provenance
+    assert (provenance.training_data, provenance.licence) == ("people of Leeds", "Apache-2.0")
+
+
 def test_other_networks_are_not_averaged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     first, other = checkpoint(tmp_path / "a.safetensors", 0), checkpoint(tmp_path / "b.safetensors", 0, MPII16)
     out = tmp_path / "c.safetensors"

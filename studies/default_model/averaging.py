@@ -17,13 +17,17 @@ from ltsh_deploy.parts import import_part
 __all__ = ["average_checkpoints"]
 
 
-def average_checkpoints(paths: Sequence[Path], out: Path) -> None:
+def average_checkpoints(
+    paths: Sequence[Path], out: Path, training_data: str | None = None, licence: str | None = None
+) -> None:
     """Write a checkpoint whose weights, and whose normalisations' statistics, are the means of several ones'.
 
     Args:
-        paths: of one or more checkpoints of the same network, skeleton and size. The first one's licence and notes are
-            kept, with the names of all and of what they learned from.
+        paths: of one or more checkpoints of the same network, skeleton and size. The first one's notes are kept, with
+            the names of all.
         out: of the file.
+        training_data: what they learned from, for whoever gets the file; by default the names of their data sets.
+        licence: of the weights; by default the first one's.
 
     Raises:
         UsageError: when they are not of the same network.
@@ -44,6 +48,10 @@ def average_checkpoints(paths: Sequence[Path], out: Path) -> None:
         for key, tensor in states[0].items()
     }
     first.network.load_state_dict(mean)
-    data = "; ".join(dict.fromkeys(checkpoint.provenance.training_data for checkpoint in checkpoints))
+    if training_data is None:
+        training_data = "; ".join(dict.fromkeys(checkpoint.provenance.training_data for checkpoint in checkpoints))
+    if licence is None:
+        licence = first.provenance.licence
     notes = f"the mean of the weights of {', '.join(map(str, paths))}; of the first: {first.provenance.notes}"
-    save_checkpoint(out, first.network, replace(first.provenance, training_data=data, notes=notes), first.size)
+    provenance = replace(first.provenance, training_data=training_data, licence=licence, notes=notes)
+    save_checkpoint(out, first.network, provenance, first.size)

@@ -45,11 +45,13 @@ def data(real: Path, backgrounds: Path, annotator: Path, scenes: int, out: Path)
 @cli.command("average")
 @click.argument("checkpoints", type=_path, nargs=-1, required=True)
 @click.option("-o", "--out", type=_path, required=True, help="The checkpoint to write.")
-def average(checkpoints: tuple[Path, ...], out: Path) -> None:
+@click.option("--training-data", metavar="TEXT", help="What they learned from.  [default: their data sets' names]")
+@click.option("--licence", metavar="TEXT", help="Licence of the weights.  [default: the first one's]")
+def average(checkpoints: tuple[Path, ...], out: Path, training_data: str | None, licence: str | None) -> None:
     """Average the weights of CHECKPOINTS, which were trained from the same ones."""
     from studies.default_model.averaging import average_checkpoints
 
-    average_checkpoints(checkpoints, out)
+    average_checkpoints(checkpoints, out, training_data, licence)
 
 
 def main(arguments: list[str] | None = None) -> int:
