@@ -167,6 +167,26 @@ def test_pictures_that_are_wrong_are_counted(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("name", "split"),
+    [
+        ("person_keypoints_val2017", "val"),
+        ("person_keypoints_train2017", "train"),
+        ("person_keypoints_minival2014", "val"),
+        ("person_keypoints_valminusminival2014", "train"),
+        ("person_keypoints_trainval35k", "train"),
+        ("my-Validation", "val"),
+        ("carnival", "train"),
+    ],
+)
+def test_a_files_name_tells_its_split(tmp_path: Path, name: str, split: str) -> None:
+    (sample,) = open_dataset("coco", coco(tmp_path, annotation(), name=f"{name}.json"))
+    assert sample.split == split
+    other = {"val": "train", "train": "val"}[split]
+    with pytest.raises(InputError, match=rf"no annotations for split '{other}'\n.*person_keypoints_val2017\.json"):
+        open_dataset("coco", tmp_path / f"{name}.json", split=other)
+
+
 def test_cocos_folder_has_both_splits(tmp_path: Path) -> None:
     for split in ("train2017", "val2017"):
         coco(tmp_path / "annotations", annotation(), name=f"person_keypoints_{split}.json")

@@ -252,6 +252,56 @@ def test_masks_may_lie_as_the_pictures_do(tmp_path: Path) -> None:
         open_dataset("ltsh", file, masks=tmp_path / "gone")
 
 
+@pytest.mark.parametrize(
+    ("written", "options", "where"),
+    [
+        ("{folder}/s/a.png", {}, "masks/s/a.png"),
+        ("{folder}/s/a.png", {}, "masks/a.png"),
+        ("{folder}/s/a.png", {"images": "s"}, "masks/a.png"),
+        ("{folder}/elsewhere/a.png", {"images": "s"}, "masks/a.png"),
+        ("../s/a.png", {"masks": "masks"}, "masks/a.png"),
+    ],
+)
+def test_masks_are_looked_for_in_their_folder_alone(
+    tmp_path: Path, written: str, options: dict[str, str], where: str
+) -> None:
+    """However the picture's path is written: a PNG would else be its own mask."""
+    for folder in ("s", "elsewhere", "deep"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.png").write_bytes(picture())
+    values = np.zeros((220, 200), np.uint8)
+    values[:7] = 255
+    (tmp_path / where).parent.mkdir(parents=True)
+    (tmp_path / where).write_bytes(mask(values))
+    file = ltsh_set(
+        tmp_path / "deep" if written.startswith("..") else tmp_path,
+        ltsh_entry(written.format(folder=tmp_path)),
+        pictures=(),
+    )
+    (sample,) = open_dataset("ltsh", file, **{name: tmp_path / value for name, value in options.items()})
+    ignored = sample.read_ignore((200, 220))
+    assert ignored is not None
+    assert ignored.sum() == 7 * 200
+
+
+@pytest.mark.parametrize("written", [".", "..", "/", "s", "//", "s/.."])
+def test_a_path_that_is_a_folder_is_no_picture(tmp_path: Path, written: str) -> None:
+    (tmp_path / "masks").mkdir()
+    (tmp_path / "masks" / "a.png").write_bytes(mask(np.zeros((220, 200), np.uint8)))
+    file = ltsh_set(tmp_path, ltsh_entry(), ltsh_entry(written))
+    dataset = open_dataset("ltsh", file)
+    assert [sample.id for sample in dataset] == ["a.png"]
+    assert sum(dataset.skipped.values()) == 1
+
+
+def test_a_picture_is_not_its_own_mask(tmp_path: Path) -> None:
+    file = ltsh_set(tmp_path, ltsh_entry("s/a.png"), pictures=("s/a.png",))
+    for folder in ("s", "deep/../s", "."):
+        (tmp_path / "deep").mkdir(exist_ok=True)
+        with pytest.raises(InputError, match=r"s/a\.png: is a picture, and would be its own mask"):
+            open_dataset("ltsh", file, masks=tmp_path / folder)
+
+
 def test_pictures_that_are_missing_are_counted(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "b.png").write_bytes(picture())
@@ -318,6 +368,23 @@ def test_files_that_are_not_of_this_kind(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match=r"holds no \.json files"):
         open_dataset("ltsh", tmp_path / "empty")
+
+
+def test_of_a_folder_of_the_generator_the_ltsh_files_are_read(tmp_path: Path) -> None:
+    ltsh_set(tmp_path / "ltsh", ltsh_entry("images/a.png"), pictures=("images/a.png",))
+    index = tmp_path / "index.json"
+    index.write_text('{"skeleton": "ltsh15"}')
+    assert [sample.id for sample in open_dataset("ltsh", tmp_path)] == ["images/a.png"]
+    # A folder of somebody's own that is called so hides nothing.
+    index.unlink()
+    ltsh_set(tmp_path, ltsh_entry())
+    assert sorted(sample.id for sample in open_dataset("ltsh", tmp_path)) == ["a.png", "ltsh/images/a.png"]
+
+
+def test_shards_are_not_of_this_kind(tmp_path: Path) -> None:
+    (tmp_path / "index.json").write_text('{"skeleton": "ltsh15"}')
+    with pytest.raises(InputError, match=r"index\.json: is not an LTSH or CPM file.*\n.*kind shards"):
+        open_dataset("ltsh", tmp_path)
 
 
 def test_a_list_of_one_may_be_bare(tmp_path: Path) -> None:

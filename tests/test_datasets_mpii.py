@@ -145,6 +145,19 @@ def test_points_that_say_nothing_are_counted(tmp_path: Path) -> None:
     assert not dataset.skips.broken
 
 
+@pytest.mark.parametrize("wrong", ["a", "images/a.jpg", "b.jpg"])
+def test_names_for_validation_that_are_nobodys_are_refused(tmp_path: Path, wrong: str) -> None:
+    point = {"id": 0, "x": 50.0, "y": 60.0}
+    path = release(tmp_path / "r.mat", {"annopoints": {"point": point}, "scale": 2.0, "objpos": {"x": 70, "y": 60}})
+    (tmp_path / "a.jpg").write_bytes(picture())
+    (tmp_path / "val.txt").write_text("a.jpg\n")
+    assert [sample.split for sample in open_dataset("mpii", path, val=tmp_path / "val.txt")] == ["val"]
+    (tmp_path / "val.txt").write_text(f"a.jpg\n{wrong}\n")
+    with pytest.raises(InputError, match=rf"r\.mat: has no picture '{wrong}' \(1 of those") as error:
+        open_dataset("mpii", path, val=tmp_path / "val.txt")
+    assert "suffix" in error.value.remedy
+
+
 def test_a_scale_that_is_absent_comes_from_the_head(tmp_path: Path) -> None:
     point = np.array([(0, 50.0, 60.0)], dtype=[(k, object) for k in ("id", "x", "y")])
     head = {"x1": 10, "y1": 10, "x2": 40, "y2": 50}

@@ -171,9 +171,17 @@ def test_an_interrupted_search_goes_on(
     assert run() == 130
     assert "what was found is kept" in capsys.readouterr().err
     assert not list((tmp_path / "out").glob("everybody"))
+    # The fourth picture is looked at again, and those before are not.
+    Annotator.asked, Annotator.limit = 3, 1000
     assert run() == 0
-    # Two of the first two, and the three that came after.
-    assert Annotator.asked == 4 + 3
+    assert Annotator.asked == 5
+    Annotator.asked = 0
+    assert run(out=str(tmp_path / "whole")) == 0
+    kept, whole = (
+        {path.name: path.read_bytes() for path in (tmp_path / out / "found").iterdir()} for out in ("out", "whole")
+    )
+    assert kept == whole
+    assert sorted(kept) == ["00000.json", "00002.json", "00004.json"]
 
 
 @pytest.mark.parametrize("part", ["write_everybody", "write_scenes"])

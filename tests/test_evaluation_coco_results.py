@@ -234,12 +234,29 @@ def test_boxes_in_the_projects_own_form(tmp_path: Path) -> None:
     path = write_json(tmp_path / "p.json", {"images": [{"id": "1", "people": [boxed, boxed]}]})
     assert read_predictions(path, data).boxes["1"].tolist() == [[1, 2, 3, 4]] * 2
     for bad, message in (
-        (person, "person 1 has no 'bbox', and person 0 has one"),
-        (person | {"bbox": [1]}, "person 1: 'bbox' must be 4 numbers"),
+        (person, r"p\.json: images\[0\]: person 1 has no 'bbox', and images\[0\]: person 0 has one"),
+        (person | {"bbox": [1]}, r"p\.json: images\[0\]: person 1: 'bbox' must be 4 numbers"),
     ):
         write_json(path, {"images": [{"id": "1", "people": [boxed, bad]}]})
         with pytest.raises(InputError, match=message):
             read_predictions(path, data)
+
+
+def test_boxes_on_some_pictures_alone_are_refused(tmp_path: Path) -> None:
+    """COCO results of them could not be read again."""
+    truth = write_json(tmp_path / "gt.json", labels(np.random.default_rng(0), 2))
+    data = open_evaluation_set("coco", truth)
+    person = {"joints": [[1, 2, 0.5]] * 17, "score": 0.5}
+    boxed = person | {"bbox": [1, 2, 3, 4]}
+    images = [{"id": "1", "people": [person]}, {"id": "2", "people": [boxed]}]
+    path = write_json(tmp_path / "p.json", {"images": images})
+    with pytest.raises(InputError, match=r"images\[0\]: person 0 has no 'bbox', and images\[1\]: person 0 has one"):
+        read_predictions(path, data)
+    # Where nobody is, nobody lacks a box.
+    write_json(path, {"images": [{"id": "1", "people": []}, images[1]]})
+    assert {name: own.tolist() for name, own in read_predictions(path, data).boxes.items()} == {"2": [[1, 2, 3, 4]]}
+    write_results(tmp_path, evaluated(truth, path))
+    assert read_predictions(tmp_path / "coco_results.json", data).boxes["2"].tolist() == [[1, 2, 3, 4]]
 
 
 def test_boxes_stay_with_their_people_where_somebody_is_left_out(tmp_path: Path) -> None:

@@ -96,6 +96,22 @@ def test_matlab_files_named_after_their_pictures_go_by_their_order(tmp_path: Pat
         read_matlab(tmp_path / "p.mat", [("a.jpg", "a.jpg"), ("b.jpg", "b.jpg")])
 
 
+def test_matlab_files_are_read_where_every_picture_has_one_group(tmp_path: Path) -> None:
+    people = [[standing(100), standing(200)], [standing(50), standing(300)]]
+    annotations, groups = mpii_files(tmp_path, people, [[[1, 2]], [[1, 2]]])
+    data = open_evaluation_set("mpii", annotations, groups=groups)
+    named = [UnitPredictions(unit.image_name, unit.to_poses()) for unit in data]
+    write_matlab(tmp_path / "p.mat", named)
+    stored = read_predictions(tmp_path / "p.mat", data)
+    assert list(stored.by_unit) == ["0.png:1", "1.png:1"]
+    assert evaluate_predictions(data, stored).scores.headline == 100
+    # In another order, or not of all pictures, names of pictures name no unit.
+    for some in (named[::-1], named[:1]):
+        write_matlab(tmp_path / "p.mat", some)
+        with pytest.raises(InputError, match="none of its"):
+            evaluate_predictions(data, read_predictions(tmp_path / "p.mat", data))
+
+
 @pytest.mark.parametrize(("name", "content"), [("p.json", b" \n"), ("p.mat", b""), ("p.json", b"")])
 def test_files_without_anything_hold_nobody(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)

@@ -76,8 +76,10 @@ def test_the_paper_scales_people_to_its_size(estimator: PoseEstimator) -> None:
     views, limited = Protocol("paper", (0.7, 1.3)).views(estimator, unit(0.1), image, 0)
     assert [view.placement.content_size[0] for view in views] == [round(300 * 41 / 3.5 * 0.7), LONGEST_SIDE]
     assert limited
-    with pytest.raises(InputError, match="nobody's scale is known"):
-        Protocol("paper", (1.0,)).views(estimator, unit(None), image, 0)
+    # Where no scale is known, the box is the model's own, 160 x 120.
+    views, limited = Protocol("paper", (0.5, 1.0)).views(estimator, unit(None), image, 0)
+    assert [view.placement.content_size for view in views] == [(80, 53), (160, 107)]
+    assert not limited
 
 
 def test_fast_fits_pictures_into_the_box(estimator: PoseEstimator) -> None:
@@ -86,6 +88,18 @@ def test_fast_fits_pictures_into_the_box(estimator: PoseEstimator) -> None:
     assert view.placement.content_size == (160, 107)
     (view,), _ = Protocol(scales=(2.0,), size=(60, 100)).views(estimator, unit(None), image, 0)
     assert view.placement.content_size == (120, 80)
+
+
+def test_units_of_which_no_scale_is_known_are_looked_at_all_the_same(model: Path, data: EvaluationSet) -> None:
+    known, unknown = data.units[:2], tuple(replace(unit, mean_scale=None) for unit in data.units[2:])
+    some = replace(data, units=(*known, *unknown))
+    evaluation = evaluate_model(model, some, Protocol("paper", (1.0,)), device="cpu")
+    assert not evaluation.failures
+    assert [len(prediction.poses) for prediction in evaluation.predictions] == [2, 1, 0, 1, 2]
+    (note,) = (note for note in evaluation.notes if "no scale" in note)
+    assert note == "3 units of which no scale is known, looked at in the model's own box"
+    everything = evaluate_model(model, some, Protocol(), device="cpu")
+    assert not any("no scale" in note for note in everything.notes)
 
 
 def test_protocols_that_cannot_be(data: EvaluationSet) -> None:

@@ -240,7 +240,9 @@ def test_data_sets_of_training(tmp_path: Path) -> None:
     data = open_evaluation_set("lsp", lsp(tmp_path / "lsp", people(3).transpose(2, 1, 0)))
     assert (data.metric, data.skeleton, len(data)) == ("pck", LSP14, 3)
     assert data.units[0].mean_scale is None
-    data = open_evaluation_set("synthetic", ltsh_set(tmp_path / "ltsh", ltsh_entry()))
+    kinds = "synthetic", "ltsh"
+    named, data = (open_evaluation_set(kind, ltsh_set(tmp_path / "ltsh", ltsh_entry())) for kind in kinds)
+    assert [unit.id for unit in named] == [unit.id for unit in data]
     assert (data.metric, data.skeleton, len(data)) == ("ap", MPII16, 1)
     assert data.units[0].mean_scale == pytest.approx(data.units[0].scales.mean())
     np.testing.assert_allclose(data.units[0].head_sizes, 25 * data.units[0].scales)

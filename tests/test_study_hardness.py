@@ -7,16 +7,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ltsh_deploy.errors import InputError
+from ltsh_deploy.datasets import Sample
+from ltsh_deploy.errors import ImageError, InputError
+from ltsh_deploy.images import Image
 from ltsh_deploy.skeletons import load_skeleton
 from ltsh_deploy.train.batches import CropMaker
 from ltsh_deploy.train.data import open_pools
+from ltsh_deploy.train.folder import LAST
 from ltsh_deploy.train.sampling import Sampler
 from ltsh_deploy.train.teacher import Choice
 from studies.ltsh.command import main
 from studies.ltsh.configs import FIRST, run_config
 from studies.ltsh.data import needed_sets
-from studies.ltsh.hardness import AFTER, SHOWN, Hardness, measure_hardness, read_hardness, spreads
+from studies.ltsh.hardness import AFTER, SHOWN, Hardness, _losses, measure_hardness, read_hardness, spreads
 from studies.ltsh.plan import Layout, Study, load_study
 from studies.ltsh.report import write_report
 from tests.study_data import run_tiny, small_study, write_people
@@ -124,6 +127,31 @@ def test_students_are_asked_once_and_again_when_they_are_others(study: Study, do
     with pytest.raises(InputError, match=r"hardness-R\+S\.npz: is damaged"):
         read_hardness(path.parent)
     path.unlink()
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_who_cannot_be_used_is_left_out_and_nobody_stands_for_them(
+    study: Study, done: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = run_config(study, "tiny", AFTER, 0, done)
+    weights = done.run(AFTER, 0) / LAST
+    losses, known = _losses(config, weights)
+    (pool,) = (p for p in open_pools(config.data, load_skeleton(config.skeleton)).training if p.all_synthetic)
+    broken = pool.sample(0).id
+    usable = np.array([pool.sample(row).id != broken for row in range(len(pool))])
+    assert 0 < usable.sum() < len(pool)
+    read = Sample.read_image
+
+    def fail_on_one(self: Sample) -> Image:
+        if self.id == broken:
+            raise ImageError(f"{self.id}: is damaged")
+        return read(self)
+
+    monkeypatch.setattr(Sample, "read_image", fail_on_one)
+    fewer, known_of_fewer = _losses(config, weights)
+    np.testing.assert_allclose(fewer, losses[usable], rtol=1e-4)
+    for name, values in known.items():
+        np.testing.assert_array_equal(known_of_fewer[name], values[usable])
 
 
 @pytest.mark.usefixtures("one_thread")

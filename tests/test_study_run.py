@@ -15,8 +15,10 @@ import pytest
 
 from ltsh_deploy.errors import InputError, OutputError, UsageError
 from ltsh_deploy.evaluation.measures import ApMeasure
+from ltsh_deploy.train import start
 from ltsh_deploy.train.folder import LAST, claimed
 from ltsh_deploy.train.history import read_history
+from ltsh_deploy.train.versions import CodeVersion
 from studies.ltsh import claims, running
 from studies.ltsh.configs import FIRST
 from studies.ltsh.data import make_data, needed_sets
@@ -55,8 +57,9 @@ def test_every_run_is_trained_and_measured(study: Study, done: Layout) -> None:
         assert all(0 <= one.value <= 100 for one in run.measured.values())
         assert run.trained["steps"] == 8
         assert 0 < run.trained["seconds"] < 100
-        for note in (run.trained, *(one.note for one in run.measured.values())):
+        for note in (one.note for one in run.measured.values()):
             assert {"machine", "code", "packages", "finished"} <= note.keys()
+        assert {"machine", "sessions", "finished"} <= run.trained.keys()
         assert not list(run.folder.glob("*.jsonl")) or [p.name for p in run.folder.glob("*.jsonl")] == ["metrics.jsonl"]
     assert results.runs["R"][0].measured["pck"].note["people"] == 8
     assert results.runs["R"][0].measured["mosaics"].note["people"] == 8
@@ -112,9 +115,13 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(
     halves.data_folder.symlink_to(done.data_folder)
     shutil.copytree(done.run(FIRST, 1), halves.run(FIRST, 1))
     plain = running.History.write
+    versions = {name: CodeVersion("1", commit=name * 40) for name in "abc"}
+    monkeypatch.setattr(start, "code_version", lambda: versions["a"])
 
     def stop_once(self: Any, kind: str, step: int, values: Any) -> None:
         plain(self, kind, step, values)
+        # The checkout goes on while the run does.
+        monkeypatch.setattr(start, "code_version", lambda: versions["c"])
         if step == 6:
             raise KeyboardInterrupt
 
@@ -124,10 +131,17 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(
             run_row(study, "tiny", "R", 1, halves)
     assert read_trained(halves.run("R", 1)) is None
     assert read_results(study, halves).begun["R"] == [1]
+    monkeypatch.setattr(start, "code_version", lambda: versions["b"])
     assert run_row(study, "tiny", "R", 1, halves)
     assert (halves.run("R", 1) / LAST).read_bytes() == weights
     steps = [line["step"] for line in read_history(halves.run("R", 1)) if line["kind"] == "train"]
     assert steps == [2, 4, 6, 8]
+    # What is told is the code that ran, all of it.
+    write_report(study, ["tiny"], halves.out, halves.out / "study.md")
+    (made_with,) = (
+        line for line in (halves.out / "study.md").read_text().splitlines() if line.startswith("Trained on")
+    )
+    assert re.findall(r"ltsh-deploy 1 \((\w+)\)", made_with) == ["a" * 12, "b" * 12]
 
 
 def test_rows_begin_with_the_student_on_real_people(done: Layout) -> None:
@@ -321,10 +335,28 @@ def test_a_damaged_result_is_named(study: Study, done: Layout, tmp_path: Path, n
 
 def test_a_run_of_which_too_little_is_told_is_damaged(done: Layout, tmp_path: Path) -> None:
     trained = json.loads((done.run("R", 0) / TRAINED).read_text())
-    for key in ("machine", "code", "packages", "finished"):
-        (tmp_path / TRAINED).write_text(json.dumps({name: trained[name] for name in trained if name != key}))
+    (session,) = trained["sessions"]
+    short = {name: session[name] for name in session if name != "packages"}
+    fewer = [{name: trained[name] for name in trained if name != key} for key in ("machine", "sessions", "finished")]
+    for content in (*fewer, *(trained | {"sessions": wrong} for wrong in ([short], [7], 7, [session | {"code": {}}]))):
+        (tmp_path / TRAINED).write_text(json.dumps(content))
         with pytest.raises(InputError, match=r"trained\.json: is damaged"):
             read_trained(tmp_path)
+
+
+def test_results_that_know_of_one_session_alone_can_be_told_of(study: Study, done: Layout, tmp_path: Path) -> None:
+    """As they were written before all sessions were."""
+    path = done.run("R", 0) / TRAINED
+    whole = path.read_text()
+    trained = json.loads(whole)
+    (session,) = trained.pop("sessions")
+    older = {"code": session["code"] | {"commit": "b" * 40}, "packages": session["packages"]}
+    try:
+        path.write_text(json.dumps(trained | older))
+        write_report(study, ["tiny"], done.out, tmp_path / "study.md")
+    finally:
+        path.write_text(whole)
+    assert f"({'b' * 12}" in (tmp_path / "study.md").read_text()
 
 
 def test_remarks_are_needed(study: Study, done: Layout, tmp_path: Path) -> None:

@@ -182,6 +182,8 @@ def test_the_command_makes_what_the_recipe_makes_and_the_data_sets_read_it(
     shards, entries = open_dataset("shards", tmp_path / "out"), open_dataset("ltsh", tmp_path / "out" / "ltsh")
     assert len(shards) == len(entries) == 6
     assert not shards.skipped
+    # The folder's own name will do, too.
+    assert [sample.id for sample in open_dataset("ltsh", tmp_path / "out")] == [sample.id for sample in entries]
     for sample, other, members in zip(shards, entries, made, strict=True):
         assert sample.is_synthetic.all()
         np.testing.assert_array_equal(sample.read_instances((160, 128)), decoded(members, "instances.png"))

@@ -17,7 +17,10 @@ from ltsh_deploy.errors import InputError, UsageError
 from ltsh_deploy.json_checks import as_list, as_mapping, as_whole, short
 from ltsh_deploy.skeletons import COCO17, Skeleton
 
-__all__ = ["read_coco"]
+__all__ = ["picture_folders", "read_coco"]
+
+# COCO's usual split parts val2014 in two: minival is measured on, and valminusminival is trained on.
+_VALIDATION = re.compile(r"(?<![a-z])(mini)?val(?!minus)")
 
 
 def read_coco(
@@ -30,8 +33,9 @@ def read_coco(
 ) -> tuple[list[Picture], Skeleton]:
     """The pictures of a keypoint annotation file, or of COCO's folder with one for each split.
 
-    A file with ``val`` in its name is for validation, every other for training. Where the category names other joints
-    than COCO's, these are the skeleton.
+    A file is for validation where a word of its name begins with ``val`` or ``minival``, but for COCO's
+    ``valminusminival``; every other is for training. Where the category names other joints than COCO's, these are the
+    skeleton.
 
     Args:
         path: a JSON file, or a folder with ``person_keypoints*.json`` in it or in its ``annotations``.
@@ -49,7 +53,9 @@ def read_coco(
     files = [file for file in _annotation_files(path) if split in (None, _split_of(file))]
     if not files:
         raise InputError(
-            f"{path}: holds no annotations for split {split!r}", "Files for validation are named so: *val*"
+            f"{path}: holds no annotations for split {split!r}",
+            "Files for validation are named as person_keypoints_val2017.json is, or with minival; all others are for "
+            "training.",
         )
     pictures: list[Picture] = []
     skeletons: set[Skeleton] = set()
@@ -73,11 +79,17 @@ def _annotation_files(path: Path) -> list[Path]:
 
 
 def _split_of(file: Path) -> str:
-    return "val" if re.search(r"(?<![a-z])val", file.stem.lower()) else "train"
+    return "val" if _VALIDATION.search(file.stem.lower()) else "train"
 
 
 def _root_of(file: Path) -> Path:
     return file.parent.parent if file.parent.name == "annotations" else file.parent
+
+
+def picture_folders(file: Path) -> tuple[Path, ...]:
+    """Where the pictures of an annotation file usually lie, the likeliest first."""
+    root, name = _root_of(file), file.stem.removeprefix("person_keypoints").lstrip("_")
+    return root / name, root / "images" / name, root / "images", root
 
 
 @dataclass(frozen=True)
@@ -106,11 +118,9 @@ class _Annotations:
     def read(cls, file: Path, images: str | Path | None, min_joints: int, skips: Skips) -> _Annotations:
         data = as_mapping(read_json(file), str(file))
         categories = _skeletons(data, file)
-        root, name = _root_of(file), file.stem.removeprefix("person_keypoints").lstrip("_")
-        usual = (root / name, root / "images" / name, root / "images", root)
         return cls(
             file,
-            find_folder(images, usual, "pictures"),
+            find_folder(images, picture_folders(file), "pictures"),
             data,
             next(iter(categories.values())),
             _by_image(data, file, categories, skips),

@@ -32,23 +32,25 @@ def read_ltsh(
     may not. A picture is for validation when any of its entries is.
 
     Args:
-        path: a JSON file or a folder.
+        path: a JSON file or a folder; of a folder that ``ltsh synthesize`` wrote, the files in its ``ltsh`` count.
         skips: takes what cannot be used.
         images: folder that the files' ``img_paths`` start from; when left out, the one among the annotation file's
             folder, its ``images`` and the folder above where the file's first picture lies.
-        masks: folder of ignore masks, with a PNG for each picture under its path or name; when left out, ``masks``
-            beside the annotation file where there is such a folder.
+        masks: folder of ignore masks, with a PNG for each picture under its path, as seen from the folder of pictures,
+            or its name; when left out, ``masks`` beside the annotation file where there is such a folder.
         synthetic: whether the people are rendered; None goes by what the files say.
 
     Raises:
-        InputError: when a file is missing or is not JSON of this kind.
+        InputError: when a file is missing or is not JSON of this kind, or a picture would be its own mask.
     """
+    if (path / "index.json").is_file() and (path / "ltsh").is_dir():
+        path = path / "ltsh"
     files = visible_files(path, "**/*.json") if path.is_dir() else [path]
     if not files:
         raise InputError(f"{path}: holds no .json files", "Name the annotation file or the folder of such files.")
     presence = Presence()
     by_picture: dict[Path, list[Entry]] = {}
-    mask_roots: dict[Path, Path | None] = {}
+    roots: dict[Path, tuple[Path, Path | None]] = {}
     for file in files:
         entries = _read_file(file, skips, synthetic)
         if not entries:
@@ -58,10 +60,10 @@ def read_ltsh(
         for entry in entries:
             image = root / entry.image
             by_picture.setdefault(image, []).append(entry)
-            mask_roots[image] = mask_root
+            roots[image] = root, mask_root
     base = path if path.is_dir() else path.parent
     pictures = [
-        _picture(image, entries, base, _mask(mask_roots[image], entries[0].image, presence), skips)
+        _picture(image, entries, base, _mask(image, *roots[image], presence), skips)
         for image, entries in by_picture.items()
     ]
     return pictures, MPII16
@@ -74,7 +76,10 @@ def _read_file(file: Path, skips: Skips, synthetic: bool | None) -> list[Entry]:
     if isinstance(entries, Mapping):
         entries = [entries]
     if not isinstance(entries, list):
-        raise InputError(f'{file}: is not an LTSH or CPM file: {{"root": [one object a person]}}', "check the path")
+        raise InputError(
+            f'{file}: is not an LTSH or CPM file: {{"root": [one object a person]}}',
+            "Name the annotation file. Folders of shards are of the kind shards.",
+        )
     found = []
     for number, data in enumerate(entries):
         where = f"{file}: entry {number}"
@@ -109,13 +114,18 @@ def _mask_root(given: str | Path | None, file: Path) -> Path | None:
     return find_folder(given, (), "masks")
 
 
-def _mask(root: Path | None, image: str, presence: Presence) -> Path | None:
-    """The picture's mask: under the picture's path, or else its bare name. It may turn out not to exist."""
-    if root is None:
+def _mask(image: Path, root: Path, mask_root: Path | None, presence: Presence) -> Path | None:
+    """The picture's mask: under the picture's path below its root, or else its bare name. It may not exist."""
+    if mask_root is None:
         return None
-    under_path = (root / image).with_suffix(".png")
-    under_name = root / under_path.name
-    return under_path if presence.has(under_path) or not presence.has(under_name) else under_name
+    under_name = mask_root / f"{image.stem}.png"
+    # Paths that are absolute, or lead elsewhere, would lead out of the folder of masks as well.
+    below = Path(os.path.relpath(image, root)).parent
+    under_path = under_name if os.pardir in below.parts else mask_root / below / under_name.name
+    mask = under_path if presence.has(under_path) or not presence.has(under_name) else under_name
+    if os.path.relpath(mask, image) == os.curdir:
+        raise InputError(f"{image}: is a picture, and would be its own mask", "Name another folder of masks.")
+    return mask
 
 
 def _picture(image: Path, entries: Sequence[Entry], base: Path, mask: Path | None, skips: Skips) -> Picture:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from ltsh_deploy.datasets.skips import Skips
 from ltsh_deploy.errors import InputError
 from ltsh_deploy.skeletons import MPII16, Skeleton
 
-__all__ = ["read_mpii"]
+__all__ = ["check_names", "read_mpii"]
 
 #: MPII's own name of its annotation file.
 _ANNOTATIONS = "mpii_human_pose_v1_u12_1.mat"
@@ -39,19 +40,21 @@ def read_mpii(
         skips: takes what cannot be used.
         images: folder of the pictures; ``images`` beside the annotation file or one folder up when left out.
         masks: folder of ignore masks, one PNG a picture; none when left out.
-        val: text file with the names of the pictures that are for validation, one a line; none when left out, since
-            MPII publishes no such list.
+        val: text file with the names of the pictures that are for validation, one a line, as the annotations have
+            them; none when left out, since MPII publishes no such list.
 
     Raises:
         MissingPartError: without scipy.
-        InputError: when a file or folder is missing or contradicts the format.
+        InputError: when a file or folder is missing or contradicts the format, or ``val`` names other pictures.
     """
     path = _annotation_file(path) if path.is_dir() else path
     folder = find_folder(images, (path.parent / "images", path.parent.parent / "images", path.parent), "pictures")
     mask_folder = None if masks is None else find_folder(masks, (), "masks")
     validation = frozenset() if val is None else read_names(Path(val))
+    annotated = read_mpii_annotations(path)
+    check_names(validation, annotated, path)
     pictures = []
-    for image in read_mpii_annotations(path):
+    for image in annotated:
         if not image.is_train:
             skips.add("pictures of MPII's test set, which has no joints", image.file_name, broken=False)
             continue
@@ -67,6 +70,20 @@ def read_mpii(
             )
         )
     return pictures, MPII16
+
+
+def check_names(names: Collection[str], images: Sequence[MpiiImage], annotations: Path) -> None:
+    """Make sure that the annotations have all pictures of a user's list.
+
+    Raises:
+        InputError: when they lack one; it names the first.
+    """
+    absent = sorted(set(names) - {image.file_name for image in images})
+    if absent:
+        raise InputError(
+            f"{annotations}: has no picture {absent[0]!r} ({len(absent)} of those asked for are not there)",
+            "Name pictures as the annotations do: without a folder, and with the suffix.",
+        )
 
 
 def _annotation_file(folder: Path) -> Path:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ltsh_deploy.datasets.coco import picture_folders
 from ltsh_deploy.datasets.files import find_folder, read_json
 from ltsh_deploy.errors import InputError, UsageError
 from ltsh_deploy.evaluation.units import CocoTruth, EvaluationSet, Unit
@@ -95,12 +96,9 @@ def _person_categories(data: Mapping[str, Any], path: Path) -> set[int]:
 
 
 def _image_folder(path: Path, images: Path | None) -> Path | None:
-    root = path.parent.parent if path.parent.name == "annotations" else path.parent
-    name = path.stem.removeprefix("person_keypoints").lstrip("_")
     if images is not None:
         return find_folder(images, (), "pictures")
-    usual = [folder for folder in (root / name, root / "images" / name, root / "images", root) if folder.is_dir()]
-    return usual[0] if usual else None
+    return next((folder for folder in picture_folders(path) if folder.is_dir()), None)
 
 
 def _unit(

@@ -15,11 +15,22 @@ import numpy.typing as npt
 from ltsh_deploy.errors import UsageError
 from ltsh_deploy.evaluation.measures import Measure
 
-__all__ = ["Comparison", "Difference", "Interval", "compare", "unit_draws", "value_interval"]
+__all__ = [
+    "LEVEL",
+    "Comparison",
+    "Difference",
+    "Interval",
+    "compare",
+    "p_value",
+    "percentile_interval",
+    "unit_draws",
+    "value_interval",
+]
 
 FloatArray = npt.NDArray[np.float64]
 
-_LEVEL = 95.0
+#: What an interval holds the true value in so many of 100 times.
+LEVEL = 95.0
 # How many numbers an array of draws may hold: so many draws are measured at a time.
 _BLOCK = 1 << 22
 
@@ -87,8 +98,8 @@ def compare(first: Measure, second: Measure, draws: int = 1000, seed: int = 0) -
             name,
             float(before[i]),
             float(after[i]),
-            _interval(float(after[i] - before[i]), changes[:, i]),
-            _p_value(changes[:, i]),
+            percentile_interval(float(after[i] - before[i]), changes[:, i]),
+            p_value(changes[:, i]),
         )
         for i, name in enumerate(first.names)
     )
@@ -105,7 +116,7 @@ def value_interval(measure: Measure, draws: int, seed: int = 0) -> Interval:
     if len(measure) < 2:
         return Interval(value, float("nan"), float("nan"))
     values = [measure.draws(counts)[:, 0] for counts in unit_draws(len(measure), draws, seed)]
-    return _interval(value, np.concatenate(values))
+    return percentile_interval(value, np.concatenate(values))
 
 
 def unit_draws(units: int, draws: int, seed: int) -> Iterator[npt.NDArray[np.int64]]:
@@ -123,16 +134,17 @@ def unit_draws(units: int, draws: int, seed: int) -> Iterator[npt.NDArray[np.int
         yield generator.multinomial(units, chances, size=min(step, draws - begin))
 
 
-def _interval(value: float, drawn: FloatArray) -> Interval:
-    """The percentile interval; a draw in which the figure is not defined says nothing."""
+def percentile_interval(value: float, drawn: FloatArray) -> Interval:
+    """The interval of a value by [B] draws; a draw in which the figure is not defined says nothing."""
     known = drawn[~np.isnan(drawn)]
     if np.isnan(value) or not len(known):
         return Interval(value, float("nan"), float("nan"))
-    low, high = np.percentile(known, [(100 - _LEVEL) / 2, (100 + _LEVEL) / 2])
+    low, high = np.percentile(known, [(100 - LEVEL) / 2, (100 + LEVEL) / 2])
     return Interval(value, float(low), float(high))
 
 
-def _p_value(changes: FloatArray) -> float:
+def p_value(changes: FloatArray) -> float:
+    """Of the hypothesis that a change is none, by [B] draws of it: see :class:`Difference`."""
     known = changes[~np.isnan(changes)]
     if not len(known):
         return float("nan")

@@ -139,6 +139,9 @@ def evaluate_model(
     predictions = [look.predictions or UnitPredictions(look.unit.id, nobody) for look in looks]
     notes = {
         f"views whose longer side was limited to {LONGEST_SIDE} pixels": sum(look.is_limited for look in looks),
+        "units of which no scale is known, looked at in the model's own box": (
+            sum(unit.mean_scale is None for unit in data) if protocol.name == "paper" else 0
+        ),
         "pictures that could not be used, in which nobody counts as found": len(failures),
     }
     return _scored(data, name, protocol, predictions, filter_groups, notes, failures)

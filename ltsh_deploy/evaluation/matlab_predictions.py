@@ -89,7 +89,7 @@ def read_matlab(path: Path, units: Sequence[tuple[str, str]]) -> StoredPredictio
     entries = records(variables["pred"])
     notes: Counter[str] = Counter()
     names = [_name(entry) for entry in entries]
-    if not all(names) or (len(set(names)) < len(names) and names == [picture for _, picture in units]):
+    if not all(names) or names == [picture for _, picture in units]:
         if len(entries) not in (0, len(units)):
             raise InputError(
                 f"{path}: has {len(entries)} entries, the data set {len(units)} units",

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ltsh_deploy.datasets.files import find_folder, read_json
+from ltsh_deploy.datasets.mpii import check_names
 from ltsh_deploy.datasets.mpii_mat import (
     MpiiImage,
     MpiiPerson,
@@ -58,12 +59,7 @@ def mpii_units(
     notes: Counter[str] = Counter()
     units: list[Unit] = []
     counts: Counter[int] = Counter()
-    names = {picture.file_name for picture in pictures}
-    absent = sorted(set(only or ()) - names)
-    if absent:
-        raise InputError(
-            f"{annotations}: has no picture {absent[0]!r} ({len(absent)} of those asked for are not there)"
-        )
+    check_names(only or (), pictures, annotations)
     for index, group in multi_person_groups(pictures, read_mpii_groups(groups, pictures)):
         picture = pictures[index]
         if only is not None and picture.file_name not in only:

@@ -43,14 +43,15 @@ def from_neutral(data: object, skeleton: Skeleton, source: str) -> StoredPredict
         source: the file, for messages.
 
     Raises:
-        InputError: when the data contradict the form, a joint has no score, or a picture comes twice.
+        InputError: when the data contradict the form, a joint has no score, a picture comes twice, or some people have
+            boxes and others none.
     """
     top = as_mapping(data, source)
     if top.get("joint_names") is not None:
         skeleton = named_skeleton(top["joint_names"], f"{source}: 'joint_names'")
     notes: Counter[str] = Counter()
     found: dict[str, Poses] = {}
-    boxes: dict[str, FloatArray] = {}
+    told: dict[str, list[tuple[str, Any]]] = {}
     for n, value in enumerate(as_list(top.get("images"), f"{source}: 'images'")):
         where = f"{source}: images[{n}]"
         entry = as_mapping(value, where)
@@ -58,24 +59,34 @@ def from_neutral(data: object, skeleton: Skeleton, source: str) -> StoredPredict
         if name in found:
             raise InputError(f"{where}: {name!r} came before", "Give all people of a picture in one entry.")
         found[name] = read_people(entry.get("people"), skeleton, where, notes)
-        own = _boxes(entry["people"], where)
-        if own is not None:
-            boxes[name] = own
-    return StoredPredictions(source, skeleton, found, notes, boxes)
+        told[name] = [(f"images[{n}]: person {p}", person.get("bbox")) for p, person in enumerate(entry["people"])]
+    return StoredPredictions(source, skeleton, found, notes, _boxes(told, source))
 
 
-def _boxes(people: list[Mapping[str, Any]], where: str) -> FloatArray | None:
-    """[P, 4] of everybody, or None where nobody has a box."""
-    having = [p for p, person in enumerate(people) if person.get("bbox") is not None]
+def _boxes(told: Mapping[str, Sequence[tuple[str, Any]]], source: str) -> dict[str, FloatArray]:
+    """[P, 4] of the people of each picture that has some, or nothing where nobody has a box.
+
+    Args:
+        told: picture to the place of each of its people in the file, and their box or None.
+        source: the file, for messages.
+
+    Raises:
+        InputError: when it is no box, or some people have one and others none: areas of two kinds cannot be compared.
+    """
+    everybody = list(chain.from_iterable(told.values()))
+    having = [place for place, box in everybody if box is not None]
     if not having:
-        return None
-    if len(having) < len(people):
-        lacking = next(p for p in range(len(people)) if p not in having)
+        return {}
+    if len(having) < len(everybody):
+        lacking = next(place for place, box in everybody if box is None)
         raise InputError(
-            f"{where}: person {lacking} has no 'bbox', and person {having[0]} has one",
-            "Give all people of a picture boxes, or none of them.",
+            f"{source}: {lacking} has no 'bbox', and {having[0]} has one", "Give everybody a box, or nobody."
         )
-    return np.array([as_box(person["bbox"], f"{where}: person {p}: 'bbox'") for p, person in enumerate(people)])
+    return {
+        name: np.array([as_box(box, f"{source}: {place}: 'bbox'") for place, box in own])
+        for name, own in told.items()
+        if own
+    }
 
 
 def read_people(value: object, skeleton: Skeleton, where: str, notes: Counter[str]) -> Poses:

@@ -21,7 +21,7 @@ from ltsh_deploy.evaluation.units import EvaluationSet
 __all__ = ["KINDS", "open_evaluation_set", "read_predictions"]
 
 #: Kinds of data sets, as ``ltsh evaluate --dataset`` names them.
-KINDS = ("mpii", "mpii-json", "coco", "lsp", "synthetic", "shards", "conformance")
+KINDS = ("mpii", "mpii-json", "coco", "lsp", "ltsh", "synthetic", "shards", "conformance")
 
 
 def open_evaluation_set(

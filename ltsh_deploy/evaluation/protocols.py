@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from ltsh_deploy.errors import InputError, UsageError
+from ltsh_deploy.errors import UsageError
 from ltsh_deploy.estimator import PoseEstimator, View
 from ltsh_deploy.evaluation.units import EvaluationSet, Unit
 from ltsh_deploy.images import Image, Placement, apply, place
@@ -28,8 +28,8 @@ class Protocol:
 
     Attributes:
         name: ``paper``: the whole picture is scaled by each of ``scales`` times (41/35) / mean scale of the people, so
-            that they are about 234 pixels tall at scale 1. ``fast``: it is fitted into a box, the model's own or
-            ``size``, times each of ``scales``; nothing is told of the people.
+            that they are about 234 pixels tall at scale 1; where no scale is known, as by ``fast``. ``fast``: it is
+            fitted into a box, the model's own or ``size``, times each of ``scales``; nothing is told of the people.
         scales: of the views, whose fields are averaged in image coordinates.
         flip: look at the mirror image too, at every scale.
         size: (width, height) of the box of ``fast``; None for the model's own.
@@ -71,16 +71,11 @@ class Protocol:
             unit: what is evaluated.
             image: its picture.
             index: the views' number of the image.
-
-        Raises:
-            InputError: when ``paper`` is to be followed and nobody's scale is known.
         """
         size, stride = (image.shape[1], image.shape[0]), estimator.runtime.description.stride
-        if self.name == "fast":
+        if self.name == "fast" or unit.mean_scale is None:
             placements = [place(size, self.size or estimator.size, stride, scale) for scale in self.scales]
             limited = False
-        elif unit.mean_scale is None:
-            raise InputError(f"unit {unit.id!r}: nobody's scale is known, and protocol paper needs it")
         else:
             factor, limit = _TARGET_SCALE / unit.mean_scale, LONGEST_SIDE / max(size)
             placements = [_scaled(size, min(factor * scale, limit), stride) for scale in self.scales]

@@ -20,7 +20,7 @@ __all__ = ["KINDS", "sample_units"]
 BoolArray = npt.NDArray[np.bool_]
 
 #: What ``ltsh evaluate --dataset`` calls them, and what :func:`~ltsh_deploy.datasets.open_dataset` does.
-KINDS = {"lsp": "lsp", "synthetic": "ltsh", "shards": "shards"}
+KINDS = {"lsp": "lsp", "ltsh": "ltsh", "synthetic": "ltsh", "shards": "shards"}
 
 
 def sample_units(kind: str, path: Path, images: Path | None = None, split: str | None = None) -> EvaluationSet:

@@ -20,7 +20,7 @@ from ltsh_deploy.whole_files import write_whole
 
 __all__ = ["find_people", "open_annotator"]
 
-# Pictures whose people are found before a file is written.
+# Pictures to a file. It is written anew after each of them: to look at one takes longer by far.
 _CHUNK = 500
 # How the annotator looks.
 _SIZE, _SCALES, _MIRROR = (368, 368), (0.7, 1.0, 1.3), True
@@ -52,11 +52,13 @@ def find_people(dataset: Dataset, model: Path, folder: Path, tell: Callable[[str
         for begin in range(0, len(dataset), _CHUNK):
             samples = [dataset[index] for index in range(begin, min(begin + _CHUNK, len(dataset)))]
             path = folder / f"{begin:05d}.json"
-            if not path.is_file():
-                pictures = {sample.id: _stored(annotator(sample.read_image())) for sample in samples}
+            pictures = _read(path, looked, [sample.id for sample in samples], annotator.skeleton)
+            for sample in samples[len(pictures) :]:
+                pictures[sample.id] = _stored(annotator(sample.read_image()))
                 write_whole(path, json.dumps({"looked": looked, "pictures": pictures}, separators=(",", ":")).encode())
-                tell(f"looked at {begin + len(samples)} of {len(dataset)} pictures")
-            found += _read(path, looked, [sample.id for sample in samples], annotator.skeleton)
+                if len(pictures) == len(samples):
+                    tell(f"looked at {begin + len(samples)} of {len(dataset)} pictures")
+            found += [_poses(people, annotator.skeleton) for people in pictures.values()]
     return found
 
 
@@ -68,13 +70,19 @@ def _stored(poses: Poses) -> list[dict[str, Any]]:
     ]
 
 
-def _read(path: Path, looked: dict[str, Any], ids: list[str], skeleton: Skeleton) -> list[Poses]:
+def _read(path: Path, looked: dict[str, Any], ids: list[str], skeleton: Skeleton) -> dict[str, list[Any]]:
+    """What the file has of these pictures: of none where it is not there, of the first ones after an interruption."""
+    if not path.is_file():
+        return {}
     again = "Delete it: it is then made again."
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
-        if stored["looked"] != looked or list(stored["pictures"]) != ids:
+        pictures: dict[str, list[Any]] = stored["pictures"]
+        if stored["looked"] != looked or list(pictures) != ids[: len(pictures)]:
             raise InputError(f"{path}: is of other pictures, or another network found it, or looked otherwise", again)
-        return [_poses(people, skeleton) for people in stored["pictures"].values()]
+        for people in pictures.values():
+            _poses(people, skeleton)
+        return pictures
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
         raise InputError(f"{path}: is damaged", again) from None
 

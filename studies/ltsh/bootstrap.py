@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ltsh_deploy.errors import UsageError
-from ltsh_deploy.evaluation.comparison import unit_draws
+from ltsh_deploy.evaluation.comparison import LEVEL, p_value, percentile_interval, unit_draws
 from ltsh_deploy.evaluation.measures import Measure
 from ltsh_deploy.parts import import_part
 
@@ -28,7 +28,6 @@ FloatArray = npt.NDArray[np.float64]
 
 #: Draws of a bootstrap.
 DRAWS = 1000
-_LEVEL = 95.0
 
 
 @dataclass(frozen=True)
@@ -38,8 +37,8 @@ class Effect:
     Attributes:
         change: mean over the seeds.
         low, high: bounds of the 95 % percentile interval.
-        p_value: of the hypothesis that neither is better, two-sided: twice the part of the draws that are not above 0,
-            or not below 0 where these are fewer, counting one more than there are, and at most 1.
+        p_value: of the hypothesis that neither is better, as
+            :class:`~ltsh_deploy.evaluation.comparison.Difference` has it.
         seeds: how many both rows have. One seed tells nothing of the chance that lies in training.
         over_seeds: half the width of Student's 95 % interval over the seeds alone (t / sqrt(S) times their standard
             deviation), whose middle is the change; NaN for one seed.
@@ -85,14 +84,8 @@ def effect(first: Sequence[FloatArray], second: Sequence[FloatArray], seed: int 
     seeds, draws = changes.shape[0], changes.shape[1] - 1
     chosen = np.random.default_rng([seed, seeds]).integers(seeds, size=(seeds, draws))
     drawn = changes[chosen, np.arange(1, draws + 1)].mean(axis=0)
-    known = drawn[~np.isnan(drawn)]
-    change, over_seeds = float(changes[:, 0].mean()), _student(changes[:, 0])
-    if np.isnan(change) or not len(known):
-        return Effect(change, float("nan"), float("nan"), float("nan"), seeds, over_seeds)
-    low, high = np.percentile(known, [(100 - _LEVEL) / 2, (100 + _LEVEL) / 2])
-    contradicting = min(int((known <= 0).sum()), int((known >= 0).sum()))
-    p_value = min(1.0, 2 * (contradicting + 1) / (len(known) + 1))
-    return Effect(change, float(low), float(high), p_value, seeds, over_seeds)
+    found = percentile_interval(float(changes[:, 0].mean()), drawn)
+    return Effect(found.value, found.low, found.high, p_value(drawn), seeds, _student(changes[:, 0]))
 
 
 def _student(changes: FloatArray) -> float:
@@ -102,7 +95,7 @@ def _student(changes: FloatArray) -> float:
     import_part("scipy", "An interval over seeds", "train")
     from scipy.special import stdtrit
 
-    quantile = float(stdtrit(len(changes) - 1, (100 + _LEVEL) / 200))
+    quantile = float(stdtrit(len(changes) - 1, (100 + LEVEL) / 200))
     return quantile * seeds_apart(changes.tolist()) / math.sqrt(len(changes))
 
 

@@ -16,7 +16,7 @@ from studies.ltsh.configs import IGNORE_OUTSIDE
 from studies.ltsh.mosaics import make_mosaics
 from studies.ltsh.night import LOTS, write_night, write_tail
 from studies.ltsh.plan import Budget, Layout, Study
-from studies.ltsh.provenance import provenance
+from studies.ltsh.provenance import now, provenance
 
 if TYPE_CHECKING:
     from ltsh_deploy.train.synth_run import Recipe
@@ -77,13 +77,13 @@ def make_data(
             if _is_there(study, budget, layout, name):
                 continue
             tell(f"making the data set {name}")
-            begin = time.perf_counter()
+            begin, made_with = time.perf_counter(), provenance()
             if name in ("mosaics", "tail", "night"):
                 pictures = _rearranged(study, budget, layout, name)
             else:
                 pictures = _generate(study, budget, layout, name, workers)
             seconds, settings = time.perf_counter() - begin, data_settings(study, budget, name)
-            made = {"settings": settings, "pictures": pictures, "seconds": seconds, **provenance()}
+            made = {"settings": settings, "pictures": pictures, "seconds": seconds, **made_with, "finished": now()}
             write_whole(_note_path(layout, name), json.dumps(made, indent=1).encode())
             tell(f"made the data set {name}: {pictures} pictures, {seconds:.0f} s")
 

@@ -43,7 +43,7 @@ _CROPS = 0x4A4D
 
 @dataclass(frozen=True, eq=False)
 class Hardness:
-    """What synthetic people cost one student, a crop each.
+    """What synthetic people cost one student, a crop each; who cannot be used is left out.
 
     Attributes:
         losses: [P] mean loss a joint, the teacher's signal.
@@ -136,14 +136,23 @@ def _losses(config: RunConfig, weights: Path) -> tuple[FloatArray, dict[str, Flo
     (pool,) = (pool for pool in pools.training if pool.all_synthetic)
     maker = CropMaker(Sampler(pools.training, pools.parts, config.batch, config.seed), config, network.stride)
     losses: list[float] = []
+    rows: list[int] = []
     for begin in range(0, len(pool), config.batch):
-        rows = range(begin, min(begin + config.batch, len(pool)))
-        crops = [maker.make(np.random.default_rng([_CROPS, config.seed, row]), pool, row) for row in rows]
+        crops = []
+        for row in range(begin, min(begin + config.batch, len(pool))):
+            skipped = maker.skipped.total()
+            crop = maker.make(np.random.default_rng([_CROPS, config.seed, row]), pool, row)
+            # Whoever is skipped is replaced, and somebody else's loss is not theirs.
+            if maker.skipped.total() == skipped:
+                crops.append(crop)
+                rows.append(row)
+        if not crops:
+            continue
         batch = collate(crops).to(device)
         with torch.inference_mode():
             maps = network(images.normalise(batch.images))
             losses += batch_losses(maps, batch, network.skeleton, network.stride, config).signal.tolist()
-    known = {name: np.asarray(values, np.float64) for name, values in pool.characteristics.items()}
+    known = {name: np.asarray(values, np.float64)[rows] for name, values in pool.characteristics.items()}
     return np.array(losses, np.float64), known
 
 

@@ -25,7 +25,7 @@ from ltsh_deploy.train.folder import LAST
 from ltsh_deploy.whole_files import write_whole
 from studies.ltsh.data import data_note, data_settings
 from studies.ltsh.plan import Budget, Layout, Study
-from studies.ltsh.provenance import provenance
+from studies.ltsh.provenance import now, provenance
 from studies.ltsh.stored import save_measure
 
 __all__ = ["MEASURES", "Measured", "digest", "measure_run", "other_measuring", "read_measured"]
@@ -75,7 +75,7 @@ def measure_run(study: Study, budget: Budget, layout: Layout, folder: Path, name
     before = read_measured(folder, name)
     if before is not None and before.note["weights"] == weights and before.note["settings"] == settings:
         return before
-    begin = time.perf_counter()
+    begin, made_with = time.perf_counter(), provenance()
     data, box = _open(study, budget, layout, name)
     # What was found so far is of these weights, looked at in this way, or else is of no use.
     mark = hashlib.sha256(json.dumps([weights, settings]).encode()).hexdigest()[:12]
@@ -106,7 +106,8 @@ def measure_run(study: Study, budget: Budget, layout: Layout, folder: Path, name
         "settings": settings,
         "weights": weights,
         "seconds": time.perf_counter() - begin,
-        **provenance(),
+        **made_with,
+        "finished": now(),
     }
     # Written last: what it stands beside is whole.
     write_whole(folder / f"{name}.json", json.dumps(note, indent=1).encode())

@@ -9,19 +9,27 @@ from typing import Any
 from ltsh_deploy.machine import describe_machine
 from ltsh_deploy.train.versions import code_version, package_versions
 
-__all__ = ["provenance"]
+__all__ = ["machine_facts", "now", "provenance"]
 
 
 def provenance() -> dict[str, Any]:
-    """The machine, the code, the packages and the time, as JSON has them."""
+    """The machine, the code and the packages, as JSON has them.
+
+    To be asked before the work, not after it: by then, the checkout may have other code than ran.
+    """
+    return {"machine": machine_facts(), "code": asdict(code_version()), "packages": package_versions()}
+
+
+def machine_facts() -> dict[str, Any]:
+    """The machine, as JSON has it."""
     import torch
 
     machine = asdict(describe_machine())
     if torch.cuda.is_available():
         machine["gpu"] = torch.cuda.get_device_name()
-    return {
-        "machine": machine,
-        "code": asdict(code_version()),
-        "packages": package_versions(),
-        "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-    }
+    return machine
+
+
+def now() -> str:
+    """The time in UTC, as ISO 8601 has it."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")

@@ -197,13 +197,15 @@ def _size(study: Study, budget_name: str, results: Results) -> str:
 def _machines(results: Results) -> str:
     lines = []
     for run in results.everything():
-        machine, code = run.trained["machine"], run.trained["code"]
+        machine = run.trained["machine"]
         where = machine.get("gpu") or f"{machine['processor']}, {machine['usable_cores']} cores"
-        commit = (code["commit"] or "no commit known")[:12] + (" with changes" if code["changed"] else "")
-        packages = ", ".join(f"{name} {version}" for name, version in run.trained["packages"].items())
-        line = f"{where}; ltsh-deploy {code['package']} ({commit}); {packages}"
-        if line not in lines:
-            lines.append(line)
+        for session in run.trained["sessions"]:
+            code = session["code"]
+            commit = (code["commit"] or "no commit known")[:12] + (" with changes" if code["changed"] else "")
+            packages = ", ".join(f"{name} {version}" for name, version in session["packages"].items())
+            line = f"{where}; ltsh-deploy {code['package']} ({commit}); {packages or 'packages not known'}"
+            if line not in lines:
+                lines.append(line)
     dates = sorted(run.trained["finished"][:10] for run in results.everything())
     days = f"on {dates[0]}" if dates[0] == dates[-1] else f"from {dates[0]} to {dates[-1]}"
     return f"Trained {days}: " + "; and ".join(lines) + "."

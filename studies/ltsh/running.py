@@ -18,7 +18,7 @@ from studies.ltsh.claims import claim, wait_for
 from studies.ltsh.configs import FIRST, run_config
 from studies.ltsh.measuring import MEASURES, measure_run
 from studies.ltsh.plan import Layout, Study
-from studies.ltsh.provenance import provenance
+from studies.ltsh.provenance import machine_facts, now
 
 if TYPE_CHECKING:
     from ltsh_deploy.train.config import RunConfig
@@ -82,6 +82,9 @@ def _train_first(study: Study, budget_name: str, seed: int, layout: Layout, tell
 def read_trained(folder: Path) -> dict[str, Any] | None:
     """How a run was trained, or None where its last step is not done.
 
+    ``sessions`` are the parts of it that were made with other code or packages than the one before, each with ``code``
+    and ``packages``.
+
     Raises:
         InputError: when its file is damaged.
     """
@@ -90,9 +93,14 @@ def read_trained(folder: Path) -> dict[str, Any] | None:
         return None
     try:
         trained: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        trained["steps"], trained["seconds"], trained["machine"]
-        trained["code"], trained["packages"], trained["finished"]
-    except (OSError, ValueError, KeyError, TypeError):
+        trained["steps"], trained["seconds"], trained["machine"], trained["finished"]
+        # Files of older versions tell of the last part alone.
+        if "sessions" not in trained:
+            trained["sessions"] = [{key: trained[key] for key in ("code", "packages")}]
+        for session in trained["sessions"]:
+            session["code"]["package"], session["code"]["commit"], session["code"]["changed"]
+            session["packages"].items()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise InputError(f"{path}: is damaged", "Delete it: the run's last step is then looked at again.") from None
     return trained
 
@@ -148,7 +156,9 @@ def _train(config: RunConfig, folder: Path, name: str, tell: Callable[[str], Non
         "seconds": _seconds(folder, config.batch),
         "skipped": dict(run.skipped),
         "config": dump_config(config),
-        **provenance(),
+        "machine": machine_facts(),
+        "sessions": [session.to_dict() for session in run.sessions],
+        "finished": now(),
     }
     write_whole(folder / TRAINED, json.dumps(trained, indent=1).encode())
 
