@@ -34,8 +34,11 @@ __all__ = [
 
 #: The .cu files, by name.
 KERNELS = ("peaks", "limbs", "preprocess")
-#: What CUDA 13 compiles for; a GPU runs what was compiled for its own major number, and no greater minor one.
-ARCHITECTURES = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120")
+#: What CUDA 13.0 compiles for, as ``nvcc --list-gpu-code`` has it; earlier and later compilers know others.
+ARCHITECTURES = (
+    *("sm_75", "sm_80", "sm_86", "sm_87", "sm_88", "sm_89", "sm_90"),
+    *("sm_100", "sm_103", "sm_110", "sm_120", "sm_121"),
+)
 _FOLDER = Path(__file__).parent
 _HEADERS = ("cuda_results.h", "half.h", "host_device.h", "limbs.h", "peaks.h")
 #: Products and sums are rounded one by one, as on every other processor.
@@ -52,9 +55,11 @@ class Compiler(Protocol):
 
     Attributes:
         name: the compiler and its version.
+        architectures: that it compiles for, such as ``sm_90``.
     """
 
     name: str
+    architectures: tuple[str, ...]
 
     def compile(self, kernel: str, architecture: str) -> bytes:
         """The program of a .cu file for an architecture, such as ``sm_90``.
@@ -76,6 +81,11 @@ class Nvrtc:
         major, minor = ctypes.c_int(), ctypes.c_int()
         self._library.nvrtcVersion(ctypes.byref(major), ctypes.byref(minor))
         self.name = f"NVRTC {major.value}.{minor.value}"
+        count = ctypes.c_int()
+        self._call("nvrtcGetNumSupportedArchs", ctypes.byref(count))
+        numbers = (ctypes.c_int * count.value)()
+        self._call("nvrtcGetSupportedArchs", numbers)
+        self.architectures = tuple(f"sm_{number}" for number in numbers)
 
     def compile(self, kernel: str, architecture: str) -> bytes:
         """See :class:`Compiler`."""
@@ -127,6 +137,7 @@ class Nvcc:
         self._path = path
         version = re.search(r"V([\d.]+)", _output([path, "--version"]))
         self.name = f"nvcc {version[1] if version else 'of an unknown version'}"
+        self.architectures = tuple(_output([path, "--list-gpu-code"]).split())
 
     def compile(self, kernel: str, architecture: str) -> bytes:
         """See :class:`Compiler`."""

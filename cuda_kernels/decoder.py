@@ -5,7 +5,8 @@
       +-> not finite? ---+---------------------+--one copy--> host
 
 Everything is allocated when a batch is larger than any before, and used again. Once a batch of the same place and shape
-comes again, as it does in a video, the three steps are recorded as a CUDA graph and started by one call of the driver.
+comes again, as it does in a video, the three steps are recorded as a CUDA graph and started by one call of the driver;
+other places may have come between, as from a source that fills several buffers in turn.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ __all__ = ["DeviceDecoder", "Settings"]
 
 #: Threads of a block: peaks are looked for in whole maps, limbs scored pair by pair.
 _THREADS = 512
-#: Graphs that are kept. A source of one size needs one, or as many as it has buffers.
+#: Places and shapes that are remembered, with their graphs. A source of one size needs one, or one for each buffer.
 _GRAPHS = 8
 
 
@@ -74,8 +75,8 @@ class DeviceDecoder:
         self._limb_ends = self._uploaded(np.ascontiguousarray(limb_ends, np.int32))
         self._positions = self._uploaded(np.ascontiguousarray(settings.positions, np.float32))
         self._buffers: Buffers | None = None
-        self._graphs: OrderedDict[tuple[int, int, Layout], Graph] = OrderedDict()
-        self._seen: tuple[int, int, Layout] | None = None
+        # None for what came once, or has no graph. What was used last is last.
+        self._graphs: OrderedDict[tuple[int, int, Layout], Graph | None] = OrderedDict()
 
     def decode(self, heatmaps: int, pafs: int, layout: Layout) -> Found:
         """Peaks and connections of maps at these addresses; returns when they are there.
@@ -85,17 +86,12 @@ class DeviceDecoder:
         buffers = self._room_for(layout)
         key = heatmaps, pafs, layout
         graph = self._graphs.get(key)
-        if graph is None and self._seen == key:
+        if graph is None and key in self._graphs:
             graph = record(self._stream, lambda: self._enqueue(heatmaps, pafs, layout, buffers))
-            if graph is not None:
-                self._graphs[key] = graph
-                while len(self._graphs) > _GRAPHS:
-                    self._graphs.popitem(last=False)[1].close()
-        self._seen = key
+        self._remember(key, graph)
         if graph is None:
             self._enqueue(heatmaps, pafs, layout, buffers)
         else:
-            self._graphs.move_to_end(key)
             graph.launch(self._stream)
         self._stream.synchronize()
         return buffers.found(layout)
@@ -128,11 +124,19 @@ class DeviceDecoder:
         self._limb_ends.free()
         self._positions.free()
 
+    def _remember(self, key: tuple[int, int, Layout], graph: Graph | None) -> None:
+        self._graphs[key] = graph
+        self._graphs.move_to_end(key)
+        if len(self._graphs) > _GRAPHS:
+            _, oldest = self._graphs.popitem(last=False)
+            if oldest is not None:
+                oldest.close()
+
     def _forget(self) -> None:
         for graph in self._graphs.values():
-            graph.close()
+            if graph is not None:
+                graph.close()
         self._graphs.clear()
-        self._seen = None
         if self._buffers is not None:
             self._buffers.free()
             self._buffers = None

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-__all__ = ["Graph", "record", "wait_for"]
+__all__ = ["DriverError", "Graph", "record", "wait_for"]
 
 # CU_STREAM_CAPTURE_MODE_THREAD_LOCAL: what other threads do meanwhile has no bearing on it.
 _THIS_THREAD = 1
@@ -21,6 +21,10 @@ _GRAPH_FUNCTIONS = (
 )
 # CU_EVENT_DISABLE_TIMING
 _NO_TIMING = 2
+
+
+class DriverError(Exception):
+    """What was asked of the driver directly, it refuses; for the rest, pycuda has an error of its own."""
 
 
 class Graph:
@@ -33,7 +37,7 @@ class Graph:
         """Put the work into a stream of pycuda's.
 
         Raises:
-            RuntimeError: when the driver refuses.
+            DriverError: when the driver refuses.
         """
         _check("cuGraphLaunch", self._driver.cuGraphLaunch(self._executable, ctypes.c_void_p(stream.handle)))
 
@@ -79,7 +83,7 @@ def wait_for(stream: Any, other: int) -> None:
         other: the handle of any; 1 and 2 are the default ones, as in ``__cuda_array_interface__``.
 
     Raises:
-        RuntimeError: when the driver refuses.
+        DriverError: when the driver refuses.
     """
     driver, event = _driver(), ctypes.c_void_p()
     _check("cuEventCreate", driver.cuEventCreate(ctypes.byref(event), _NO_TIMING))
@@ -93,7 +97,7 @@ def wait_for(stream: Any, other: int) -> None:
 
 def _check(function: str, code: int) -> None:
     if code:
-        raise RuntimeError(f"{function} fails with error {code}")
+        raise DriverError(f"{function} fails with error {code}")
 
 
 @cache

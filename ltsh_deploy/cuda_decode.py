@@ -6,6 +6,7 @@ compiled decoder for the CPU shares. People are assembled on the host, from the 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -67,7 +68,8 @@ class CudaDecoder(KernelUser):
         self.skeleton, self.config = skeleton, config
         super().__init__("decoding by CUDA", device, session)
         with self._opening():
-            peaks, limbs = programs(("peaks", "limbs"), architecture_of(self._session.gpu), compiler, cache_folder)
+            architecture = architecture_of(self._session.gpu, compiler)
+            peaks, limbs = programs(("peaks", "limbs"), architecture, compiler, cache_folder)
             settings = Settings(
                 config.peak_threshold,
                 config.max_peaks,
@@ -88,7 +90,9 @@ class CudaDecoder(KernelUser):
 
         Args:
             heatmaps: [N, J, h, w] or [N, J + 1, h, w] float32 or float16: NumPy's, or anything with
-                ``__cuda_array_interface__``, which is not copied. A last channel beyond the joints is background.
+                ``__cuda_array_interface__``, which is not copied. They may still be written then: on the stream that
+                they name, on torch's current one if they are torch's, and on any if they name none. A last channel
+                beyond the joints is background.
             pafs: [N, 2L, h, w] likewise.
             stride: pixels a cell.
 
@@ -97,17 +101,11 @@ class CudaDecoder(KernelUser):
             UsageError: for arrays of other types or shapes, or when the decoder was closed.
             LtshError: when the GPU fails.
         """
-        steps: Any = compiled if decode.decoder_in_use() == "compiled" else decode
-        people: list[Poses] = []
-        for peaks, connections in self._steps(heatmaps, pafs):
-            poses = steps.assemble_poses(peaks, connections, self.skeleton, self.config)
-            poses.xy[...] = cells_to_pixels(poses.xy, stride)
-            people.append(poses)
-        return people
+        return self._people(self._steps(heatmaps, pafs), stride)
 
     def decode_fields(self, fields: DeviceFields) -> list[Poses]:
         """The same of maps that a runtime left on the GPU; raises as :meth:`decode` does."""
-        return self.decode(fields.heatmaps, fields.pafs, fields.stride)
+        return self._people(self._steps(fields.heatmaps, fields.pafs, fields.stream), fields.stride)
 
     def find_peaks(self, heatmaps: Any) -> list[Peaks]:
         """The peaks of each image, as :func:`ltsh_deploy.peaks.find_peaks` has them.
@@ -142,17 +140,30 @@ class CudaDecoder(KernelUser):
             n, channels, h, w = _checked("PAFs", shape)
             decode.check_channels(skeleton.num_joints, channels, skeleton)
             layout = Layout(n, skeleton.num_joints, skeleton.num_joints, skeleton.num_limbs, h, w, half)
-            kept = np.array([np.diff(each.starts) for each in peaks], np.int32)
-            if kept.shape != (n, skeleton.num_joints) or (kept > most).any():
-                raise UsageError("these peaks are not those of the PAFs' images and the decoder's configuration", "")
+            counts = [np.diff(each.starts) for each in peaks]
+            if len(counts) != n or any(len(of) != skeleton.num_joints or (of > most).any() for of in counts):
+                raise UsageError(
+                    "these peaks are not those of the PAFs' images and the decoder's configuration",
+                    f"Images here: {n}; joints of each: {skeleton.num_joints}; peaks of a joint: at most {most}.",
+                )
+            kept = np.array(counts, np.int32)
             found = self._decoder.score_limbs(address, kept, table_of(peaks, skeleton.num_joints, most), layout)
             return [connections_of(found, image, skeleton) for image in range(n)]
 
-    def _steps(self, heatmaps: Any, pafs: Any) -> list[tuple[Peaks, Connections]]:
+    def _people(self, found: list[tuple[Peaks, Connections]], stride: int) -> list[Poses]:
+        steps: Any = compiled if decode.decoder_in_use() == "compiled" else decode
+        people: list[Poses] = []
+        for peaks, connections in found:
+            poses = steps.assemble_poses(peaks, connections, self.skeleton, self.config)
+            poses.xy[...] = cells_to_pixels(poses.xy, stride)
+            people.append(poses)
+        return people
+
+    def _steps(self, heatmaps: Any, pafs: Any, written_on: int | None = None) -> list[tuple[Peaks, Connections]]:
         skeleton = self.skeleton
         with self._turn():
-            heat, heat_shape, half = self._on_device("heat maps", heatmaps)
-            paf, paf_shape, half_pafs = self._on_device("PAFs", pafs)
+            heat, heat_shape, half = self._on_device("heat maps", heatmaps, written_on)
+            paf, paf_shape, half_pafs = self._on_device("PAFs", pafs, written_on)
             n, channels, h, w = _checked("heat maps", heat_shape)
             if _checked("PAFs", paf_shape)[::2] != (n, h) or paf_shape[3] != w or half != half_pafs:
                 raise UsageError(
@@ -174,29 +185,44 @@ class CudaDecoder(KernelUser):
             with self._session.current(), self._session.named_errors("decoding by CUDA"):
                 yield
 
-    def _on_device(self, name: str, array: Any) -> tuple[int, tuple[int, ...], bool]:
-        """Address, shape, and whether of half precision."""
+    def _on_device(self, name: str, array: Any, written_on: int | None = None) -> tuple[int, tuple[int, ...], bool]:
+        """Address, shape, and whether of half precision.
+
+        Args:
+            name: for messages; arrays of one name are uploaded to one place.
+            array: on the host or the GPU.
+            written_on: the stream that it is written on, where that is known from elsewhere.
+        """
         interface: Mapping[str, Any] | None = getattr(array, "__cuda_array_interface__", None)
         if interface is not None:
-            if interface["typestr"] not in _TYPES or interface.get("strides"):
+            if interface["typestr"] not in _TYPES or not _is_contiguous(interface):
                 raise UsageError(f"the {name} are no contiguous float32 or float16 array", "Copy them into one first.")
-            self._wait_for(interface.get("stream"))
+            self._wait_for_writer(array, interface, written_on)
             return interface["data"][0], tuple(interface["shape"]), _TYPES[interface["typestr"]]
         array = np.ascontiguousarray(array)
         if array.dtype.str not in _TYPES:
             raise UsageError(f"the {name} are {array.dtype}", "They must be float32 or float16.")
-        memory = self._uploads.get(name)
-        if memory is None or memory[1] < array.nbytes:
-            if memory is not None:
-                memory[0].free()
-            memory = self._uploads[name] = self._cuda.mem_alloc(max(array.nbytes, 1)), array.nbytes
-        self._cuda.memcpy_htod_async(memory[0], array, self._session.stream)
-        return int(memory[0]), array.shape, _TYPES[array.dtype.str]
+        if name not in self._uploads or self._uploads[name][1] < array.nbytes:
+            # No longer kept once it is freed: the allocation may fail.
+            if name in self._uploads:
+                self._uploads.pop(name)[0].free()
+            self._uploads[name] = self._cuda.mem_alloc(max(array.nbytes, 1)), array.nbytes
+        memory, _ = self._uploads[name]
+        self._cuda.memcpy_htod_async(memory, array, self._session.stream)
+        return int(memory), array.shape, _TYPES[array.dtype.str]
 
-    def _wait_for(self, stream: int | None) -> None:
-        """Let the maps be written first; a stream is told by its handle."""
-        if stream is not None and stream != int(self._session.stream.handle):
-            wait_for(self._session.stream, stream)
+    def _wait_for_writer(self, array: Any, interface: Mapping[str, Any], written_on: int | None) -> None:
+        """Let the maps be written first; streams are told by their handles."""
+        if "stream" not in interface and written_on is None:
+            # Version 2 of the interface, such as torch's, does not say who writes.
+            torch: Any = sys.modules.get("torch")
+            if torch is not None and isinstance(array, torch.Tensor):
+                written_on = int(torch.cuda.current_stream(array.device).cuda_stream)
+            else:
+                self._cuda.Context.synchronize()
+        for stream in {written_on, interface.get("stream")}:
+            if stream is not None and stream != int(self._session.stream.handle):
+                wait_for(self._session.stream, stream)
 
     def _free(self) -> None:
         self._decoder.close()
@@ -205,6 +231,18 @@ class CudaDecoder(KernelUser):
         for memory, _ in self._uploads.values():
             memory.free()
         self._uploads.clear()
+
+
+def _is_contiguous(interface: Mapping[str, Any]) -> bool:
+    """Whether strides, where they are told at all, are those of an array without gaps in the order of its axes."""
+    shape, strides = interface["shape"], interface.get("strides")
+    step = np.dtype(interface["typestr"]).itemsize
+    for length, stride in zip(reversed(shape), reversed(strides or ()), strict=False):
+        # Along an axis of one nobody steps.
+        if length != 1 and stride != step:
+            return False
+        step *= length
+    return True
 
 
 def _checked(name: str, shape: tuple[int, ...]) -> tuple[int, int, int, int]:

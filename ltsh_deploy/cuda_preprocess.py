@@ -53,7 +53,7 @@ class CudaPreprocessor(KernelUser):
     ) -> None:
         super().__init__(_WHAT, device, session)
         with self._opening():
-            (program,) = programs(("preprocess",), architecture_of(self._session.gpu), compiler, cache_folder)
+            (program,) = programs(("preprocess",), architecture_of(self._session.gpu, compiler), compiler, cache_folder)
             with self._session.current(), self._session.named_errors(_WHAT):
                 cuda: Any = import_part("pycuda.driver", _WHAT, "cuda")
                 self._preprocessor = DevicePreprocessor(cuda, program, self._session.stream)

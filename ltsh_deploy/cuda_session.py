@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ltsh_deploy.cuda_kernels.graphs import DriverError
 from ltsh_deploy.errors import DeviceError, LtshError, MissingPartError
 from ltsh_deploy.nvidia_driver import Gpu, find_gpu
 from ltsh_deploy.parts import import_part
@@ -83,14 +84,15 @@ class CudaSession:
         """
         try:
             yield
-        except self._cuda.Error as error:
+        except (self._cuda.Error, DriverError) as error:
             raise LtshError(
                 f"{what}: the GPU failed ({error})", "If memory ran out, use a smaller --batch or --size."
             ) from None
 
     def allocate(self, size: int) -> Any:
-        """More than one byte on the GPU; they come back to a pool when nothing refers to them any more."""
-        return self._memory.allocate(size)
+        """Bytes on the GPU; they come back to a pool when nothing refers to them any more."""
+        # The pool's one byte stays in it.
+        return self._memory.allocate(max(size, 2))
 
     def pinned(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
         """An array on the host that the GPU copies to and from by itself."""

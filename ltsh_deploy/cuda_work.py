@@ -10,7 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from ltsh_deploy.cuda_kernels.compile import ARCHITECTURES, CompileError, Compiler, cubin
+from ltsh_deploy.cuda_kernels import compile as kernels
+from ltsh_deploy.cuda_kernels.compile import ARCHITECTURES, CompileError, Compiler
 from ltsh_deploy.cuda_session import CudaSession
 from ltsh_deploy.errors import MissingPartError, UsageError
 from ltsh_deploy.nvidia_driver import Gpu
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 __all__ = ["KernelUser", "architecture_of", "programs"]
+
+# Of Jetson and its like: Orin, Thor as CUDA 12 numbers it, and as CUDA 13 does.
+_TEGRA = ("sm_87", "sm_101", "sm_110")
 
 
 class KernelUser(ABC):
@@ -60,10 +64,12 @@ class KernelUser(ABC):
             if self._closed:
                 return
             self._closed = True
-            with self._session.current():
-                self._free()
-            if self._owns_session:
-                self._session.close()
+            try:
+                with self._session.current():
+                    self._free()
+            finally:
+                if self._owns_session:
+                    self._session.close()
 
     def __enter__(self) -> Self:
         return self
@@ -74,24 +80,31 @@ class KernelUser(ABC):
         self.close()
 
 
-def architecture_of(gpu: Gpu) -> str:
-    """What to compile for: the latest architecture that a GPU runs.
+def architecture_of(gpu: Gpu, compiler: Compiler | None = None) -> str:
+    """What to compile for: a GPU's own architecture, or the latest that it runs where the compiler does not know that.
+
+    Programs run on later GPUs of the same major number, but those of Tegra run nowhere else, and Tegra runs no others:
+    "Binary Compatibility" in NVIDIA's CUDA C++ Programming Guide.
 
     Raises:
         UsageError: for a GPU that CUDA 13 no longer knows.
+        MissingPartError: when there is no compiler.
     """
     major, minor = gpu.compute_capability
-    known = [tuple(divmod(int(name.removeprefix("sm_")), 10)) for name in ARCHITECTURES]
-    fitting = [each for each in known if each[0] == major and each[1] <= minor]
-    if fitting:
-        return "sm_{}{}".format(*max(fitting))
-    if (major, minor) < min(known):
+    if 10 * major + minor < int(ARCHITECTURES[0].removeprefix("sm_")):
         raise UsageError(
             f"{gpu} is older than what the CUDA kernels are compiled for ({ARCHITECTURES[0]})",
             "Decode on the CPU: leave out the CUDA decoder.",
         )
-    # Newer than this list: the compiler decides.
-    return f"sm_{major}{minor}"
+    with _named_refusals():
+        known = (compiler or kernels.find_compiler()).architectures
+    own = f"sm_{major}{minor}"
+    if own not in known and own not in _TEGRA:
+        for earlier in (f"sm_{major}{number}" for number in reversed(range(minor))):
+            if earlier in known and earlier not in _TEGRA:
+                return earlier
+    # If the compiler does not know this either, it says so.
+    return own
 
 
 def programs(
@@ -102,7 +115,13 @@ def programs(
     Raises:
         MissingPartError: when there is no compiler, or it refuses.
     """
+    with _named_refusals():
+        return [kernels.cubin(name, architecture, compiler, folder) for name in names]
+
+
+@contextmanager
+def _named_refusals() -> Iterator[None]:
     try:
-        return [cubin(name, architecture, compiler, folder) for name in names]
+        yield
     except CompileError as error:
         raise MissingPartError(f"the CUDA kernels cannot be compiled: {error}", install_line("cuda")) from None

@@ -117,7 +117,7 @@ def gpu_path(runtime: Any, config: DecodeConfig) -> GpuPath | None:
 
 
 def _only(fields: DeviceFields, image: int) -> DeviceFields:
-    heatmaps, pafs = (_slice(maps, image) for maps in (fields.heatmaps, fields.pafs))
+    heatmaps, pafs = (_slice(maps, image, fields.stream) for maps in (fields.heatmaps, fields.pafs))
     return replace(fields, heatmaps=heatmaps, pafs=pafs)
 
 
@@ -131,8 +131,8 @@ class _Within:
         return self._address
 
 
-def _slice(maps: Any, image: int) -> DeviceArray:
+def _slice(maps: Any, image: int, stream: int) -> DeviceArray:
     interface = maps.__cuda_array_interface__
     shape, dtype = interface["shape"][1:], np.dtype(interface["typestr"])
     address = interface["data"][0] + image * int(np.prod(shape)) * dtype.itemsize
-    return DeviceArray(_Within(maps, address), (1, *shape), dtype, interface["stream"])
+    return DeviceArray(_Within(maps, address), (1, *shape), dtype, stream)

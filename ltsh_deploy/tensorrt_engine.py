@@ -26,11 +26,17 @@ if TYPE_CHECKING:
 
 __all__ = ["Engine"]
 
-# TensorRT's types of inputs and outputs, onnxruntime's spelling of them, and numpy's.
+# TensorRT's types of inputs and outputs, of which a release may lack some; onnxruntime's spelling of them, and numpy's
+# type of their length.
 _TYPES = {
     "UINT8": ("tensor(uint8)", "uint8"),
     "FLOAT": ("tensor(float)", "float32"),
     "HALF": ("tensor(float16)", "float16"),
+    "BF16": ("tensor(bfloat16)", "uint16"),
+    "INT8": ("tensor(int8)", "int8"),
+    "INT32": ("tensor(int32)", "int32"),
+    "INT64": ("tensor(int64)", "int64"),
+    "BOOL": ("tensor(bool)", "bool"),
 }
 
 _log = logging.getLogger(__name__)
@@ -109,13 +115,17 @@ class Engine:
         for index in range(engine.num_io_tensors):
             name = engine.get_tensor_name(index)
             kind = engine.get_tensor_dtype(name)
-            spelling, dtype = next(
-                (both for own, both in _TYPES.items() if kind == getattr(trt.DataType, own)), (f"tensor({kind})", "")
-            )
+            own = next((own for own in _TYPES if kind == getattr(trt.DataType, own, None)), None)
+            if own is None:
+                raise ModelFileError(
+                    f"{self._path}: {name!r} is of the type {kind}, which is not known here",
+                    "Have the network take and give floats or whole numbers.",
+                )
+            spelling, dtype = _TYPES[own]
             shape = tuple(length if length >= 0 else None for length in engine.get_tensor_shape(name))
             is_input = engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT
             (self.inputs if is_input else self.outputs).append(TensorInfo(name, spelling, shape))
-            self._dtypes[name] = np.dtype(dtype or "void")
+            self._dtypes[name] = np.dtype(dtype)
         if len(self.inputs) != 1:
             raise ModelFileError(f"{self._path}: takes {len(self.inputs)} inputs, and only one can be the pictures")
         smallest, _, largest = engine.get_tensor_profile_shape(self.inputs[0].name, 0)
@@ -135,12 +145,19 @@ class Engine:
         """Say how large the next input is; returns the shapes of the outputs.
 
         Raises:
-            ModelFileError: when the engine does not take that shape.
+            ModelFileError: when the engine does not take that shape, or does not know beforehand how much comes out.
         """
         context: Any = self._context
         if not context.set_input_shape(self.inputs[0].name, shape):
             raise ModelFileError(f"{self._path}: does not take the shape {list(shape)} ({self._reason()})")
-        return {tensor.name: tuple(context.get_tensor_shape(tensor.name)) for tensor in self.outputs}
+        shapes = {tensor.name: tuple(context.get_tensor_shape(tensor.name)) for tensor in self.outputs}
+        for name, lengths in shapes.items():
+            if min(lengths, default=0) < 0:
+                raise ModelFileError(
+                    f"{self._path}: how large its output {name!r} is, {list(lengths)}, depends on the picture",
+                    "Build it from a network without that output.",
+                )
+        return shapes
 
     def enqueue(self, addresses: Mapping[str, int], stream: int) -> None:
         """Put one run into a stream, once the shape is set.

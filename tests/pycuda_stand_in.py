@@ -150,8 +150,9 @@ class Memory:
     """An allocation of the pool."""
 
     def __init__(self, pool: DeviceMemoryPool, size: int) -> None:
-        self.pool, self.size = pool, size
-        kept = pool.kept.get(size)
+        # The real one rounds sizes up.
+        self.pool, self.size = pool, max(size, 1)
+        kept = pool.kept.get(self.size)
         self.address = kept.pop() if kept else pool.gpu.allocate(size)
         pool.gpu.watch(self)
 

@@ -26,7 +26,21 @@ from ltsh_deploy.fields import Fields
 from tests.pycuda_stand_in import Broken, Gpu
 
 VERSIONS = {"8.6": "8.6.0", "10": "10.16.1.11", "11": "11.4.0.106", "rtx": "1.7.1.116"}
-_ONNX_TYPES = {"tensor(uint8)": "UINT8", "tensor(float)": "FLOAT", "tensor(float16)": "HALF"}
+#: What an axis of an output is called whose length depends on the picture.
+DATA_DEPENDENT = "data-dependent"
+_ONNX_TYPES = {
+    "tensor(uint8)": "UINT8",
+    "tensor(float)": "FLOAT",
+    "tensor(float16)": "HALF",
+    "tensor(bool)": "BOOL",
+    "tensor(int8)": "INT8",
+    "tensor(int32)": "INT32",
+    "tensor(int64)": "INT64",
+    "tensor(bfloat16)": "BF16",
+    "tensor(float8e4m3fn)": "FP8",
+}
+_SIZED = {"UINT8": "uint8", "FLOAT": "float32", "HALF": "float16", "BOOL": "bool", "INT8": "int8", "INT32": "int32"}
+_SIZED |= {"INT64": "int64", "BF16": "uint16"}
 _SPELLINGS = {"fp32": "Float", "fp16": "Half", "int8": "Int8"}
 
 
@@ -79,7 +93,7 @@ def make(version: str, world: World) -> ModuleType:
     HardwareCompatibilityLevel = kind(
         "HardwareCompatibilityLevel", "NONE AMPERE_PLUS" + ("" if old else " SAME_COMPUTE_CAPABILITY")
     )
-    DataType = kind("DataType", "FLOAT HALF INT8 INT32 BOOL UINT8")
+    DataType = kind("DataType", "FLOAT HALF INT8 INT32 BOOL UINT8" + ("" if old else " FP8 BF16 INT64"))
     TensorIOMode = kind("TensorIOMode", "NONE INPUT OUTPUT")
     Severity = kind("Severity", "INTERNAL_ERROR ERROR WARNING INFO VERBOSE")
 
@@ -367,7 +381,9 @@ def make(version: str, world: World) -> ModuleType:
         def get_tensor_shape(self, name: str) -> tuple[int, ...]:
             if self._shape is None:
                 raise Broken("an output's shape was asked for before the input's was set")
-            return self._engine._shapes(self._shape)[name]
+            declared = next(o.shape for o in self._engine._session.get_outputs() if o.name == name)
+            lengths = self._engine._shapes(self._shape)[name]
+            return tuple(-1 if a == DATA_DEPENDENT else b for a, b in zip(declared, lengths, strict=True))
 
         def set_tensor_address(self, name: str, memory: int) -> bool:
             self._addresses[name] = memory
@@ -412,7 +428,7 @@ def make(version: str, world: World) -> ModuleType:
             self._types = {tensor.name: _ONNX_TYPES[tensor.type] for tensor in tensors}
 
         def _dtype(self, name: str) -> np.dtype[Any]:
-            return np.dtype({"UINT8": "uint8", "FLOAT": "float32", "HALF": "float16"}[self._types[name]])
+            return np.dtype(_SIZED[self._types[name]])
 
         def _shapes(self, shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
             zeros = np.zeros(shape, self._dtype(self._input))

@@ -28,6 +28,7 @@ class Counting:
     """A compiler that makes up programs, and counts."""
 
     name = "none 1.0"
+    architectures = ARCHITECTURES
 
     def __init__(self) -> None:
         self.made: list[tuple[str, str]] = []
@@ -58,11 +59,17 @@ def test_every_kernel_compiles_for_every_architecture(kernel: str, architecture:
     assert all(name in program for name in names[kernel])
 
 
+def test_nvrtc_says_what_it_compiles_for(nvrtc: Nvrtc) -> None:
+    assert set(ARCHITECTURES) <= set(nvrtc.architectures)
+    assert "sm_1" not in nvrtc.architectures
+
+
 def test_nvcc_compiles_them_too() -> None:
     try:
         compiler = Nvcc()
     except CompileError as error:
         pytest.skip(f"needs nvcc: {error}")
+    assert {"sm_86", "sm_87", "sm_90"} <= set(compiler.architectures)
     assert compiler.compile("limbs", "sm_90")[:4] == b"\x7fELF"
     with pytest.raises(CompileError, match=r"nvcc [\d.]+ does not compile limbs\.cu for sm_1"):
         compiler.compile("limbs", "sm_1")
@@ -136,7 +143,7 @@ def compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Compiler:
 
 def test_the_command_builds_what_it_is_asked_for(compiler: Counting, tmp_path: Path) -> None:
     done = CliRunner().invoke(
-        command, ["build", "--arch", "sm_80", "--arch", "sm_90", "--json"], catch_exceptions=False
+        command, ["build", "--arch", "sm_87", "--arch", "sm_90", "--json"], catch_exceptions=False
     )
     said = json.loads(done.stdout)
     assert said["compiler"] == "none 1.0"

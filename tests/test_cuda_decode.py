@@ -1,12 +1,10 @@
-"""The CUDA decoder beyond what every decoder does: batches, half precision, arrays on the device, graphs, errors.
+"""The CUDA decoder beyond what every decoder does: batches, half precision, errors.
 
 It runs on the stand-in for a GPU; ``tests/gpu`` has what can only be seen on a real one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,39 +14,17 @@ from benchmarks.people import random_people
 from ltsh_deploy.cuda_decode import CudaDecoder
 from ltsh_deploy.cuda_kernels import decoder as device_decoder
 from ltsh_deploy.cuda_kernels import graphs
-from ltsh_deploy.cuda_session import CudaSession
-from ltsh_deploy.cuda_work import architecture_of
-from ltsh_deploy.decode import DecodeConfig, decode_fields
-from ltsh_deploy.device_fields import DeviceArray, DeviceFields
+from ltsh_deploy.decode import DecodeConfig, decode_fields, find_peaks
 from ltsh_deploy.encode import encode_fields
 from ltsh_deploy.errors import DeviceError, FieldsError, LtshError, MissingPartError, UsageError
 from ltsh_deploy.fields import Fields
-from ltsh_deploy.nvidia_driver import Gpu
 from ltsh_deploy.poses import Poses
 from ltsh_deploy.skeletons import LTSH15, Skeleton
-from tests.cuda_stand_in.fixtures import Gxx
+from tests.cuda_stand_in.fixtures import Open
 from tests.cuda_stand_in.stand_in import StandIn
 
 Maps = np.ndarray[Any, Any]
-Open = Callable[..., CudaDecoder]
 PAIR = Skeleton("pair", ("a", "b"), ((0, 1),), (), (0.1,) * 2)
-
-
-@pytest.fixture
-def open_decoder(
-    stand_in: StandIn, stand_in_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[..., CudaDecoder]]:
-    monkeypatch.setattr(device_decoder, "_THREADS", 64)
-    opened = []
-
-    def open_(skeleton: Skeleton = LTSH15, config: DecodeConfig = DecodeConfig(), **more: Any) -> CudaDecoder:  # noqa: B008
-        compiler, folder = Gxx(stand_in_folder), stand_in_folder / "cache"
-        opened.append(CudaDecoder(skeleton, config, compiler=compiler, cache_folder=folder, **more))
-        return opened[-1]
-
-    yield open_
-    for decoder in opened:
-        decoder.close()
 
 
 def scene(seed: int, people: int = 4, size: tuple[int, int] = (14, 19), noise: float = 0.02) -> tuple[Maps, Maps]:
@@ -144,59 +120,48 @@ def test_the_order_in_which_threads_run_has_no_bearing(open_decoder: Open, stand
     assert_same(got, on_host(heatmaps, pafs, max_peaks=5))
 
 
-@pytest.fixture
-def upload(stand_in: StandIn) -> Iterator[Callable[[CudaSession, Maps], DeviceArray]]:
-    held: list[tuple[CudaSession, Any]] = []
-    sessions: list[CudaSession] = []
+def test_memory_that_runs_out_is_told_and_does_no_harm(open_decoder: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    import pycuda.driver
 
-    def upload(session: CudaSession, array: Maps) -> DeviceArray:
-        with session.current():
-            import pycuda.driver
+    decoder = open_decoder()
+    maps, larger = batch(scene(12, size=(5, 6))), batch(scene(12, size=(10, 12)))
 
-            memory = pycuda.driver.mem_alloc(array.nbytes)
-            pinned = session.pinned(array.shape, array.dtype)
-            pinned[...] = array
-            session.upload(memory, pinned)
-        held.append((session, (memory, pinned)))
-        if session not in sessions:
-            sessions.append(session)
-        return DeviceArray(memory, array.shape, array.dtype, int(session.stream.handle))
+    def full(size: int) -> None:
+        raise pycuda.driver.MemoryError("cuMemAlloc failed: out of memory")
 
-    yield upload
-    for session, (memory, pinned) in held:
-        with session.current():
-            memory.free()
-            pinned.base.free()
-    for session in sessions:
-        session.close()
+    assert_same(decoder.decode(*maps, stride=8)[0], on_host(*(part[0] for part in maps)))
+    with monkeypatch.context() as patch:
+        patch.setattr(pycuda.driver, "mem_alloc", full)
+        with pytest.raises(LtshError, match="out of memory"):
+            decoder.decode(*larger, stride=8)
+    for each in (maps, larger):
+        assert_same(decoder.decode(*each, stride=8)[0], on_host(*(part[0] for part in each)))
 
 
-def test_maps_on_the_device_are_read_where_they_are_and_a_graph_repeats_them(
-    open_decoder: Open, upload: Callable[..., DeviceArray], monkeypatch: pytest.MonkeyPatch
+def test_a_decoder_that_cannot_free_its_memory_closes_its_session(
+    open_decoder: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    launches = []
-    launch = graphs.Graph.launch
-    monkeypatch.setattr(graphs.Graph, "launch", lambda *args: (launches.append(1), launch(*args))[1])
-    session = CudaSession(0, "a test")
-    decoder = open_decoder(session=session)
-    heatmaps, pafs = batch(scene(9), scene(10))
-    fields = DeviceFields(upload(session, heatmaps), upload(session, pafs), 8, int(session.stream.handle), 0)
-    want = [on_host(*maps) for maps in zip(heatmaps, pafs, strict=True)]
-    for _ in range(4):
-        for got, each in zip(decoder.decode_fields(fields), want, strict=True):
-            assert_same(got, each)
-    assert len(launches) == 3
-    decoder.close()
+    decoder = open_decoder()
+    closed = []
+
+    def fail() -> None:
+        raise LtshError("a test")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(decoder, "_free", fail)
+        patch.setattr(decoder._session, "close", lambda: closed.append(1))
+        with pytest.raises(LtshError, match="a test"):
+            decoder.close()
+    assert closed == [1]
+    decoder._closed = False
 
 
-def test_maps_that_another_stream_still_writes_are_waited_for(
-    open_decoder: Open, upload: Callable[..., DeviceArray]
-) -> None:
-    other = CudaSession(0, "a test")
-    heatmaps, pafs = batch(scene(11))
-    # Nothing of this is done before somebody waits for the other stream.
-    maps = [upload(other, array) for array in (heatmaps, pafs)]
-    assert_same(open_decoder().decode(*maps, stride=8)[0], on_host(heatmaps[0], pafs[0]))
+@pytest.mark.parametrize("joints", [(15, 18), (18, 18), (15,), (15, 15, 15)])
+def test_peaks_of_other_images_or_skeletons_are_refused(joints: tuple[int, ...], open_decoder: Open) -> None:
+    peaks = [find_peaks(np.zeros((count, 4, 5), np.float32)) for count in joints]
+    with pytest.raises(UsageError, match="are not those of the PAFs' images") as error:
+        open_decoder().score_limbs(np.zeros((2, 28, 4, 5), np.float32), peaks)
+    assert "Images here: 2; joints of each: 15; peaks of a joint: at most 60." in error.value.remedy
 
 
 def test_a_driver_without_graphs_does_without(open_decoder: Open, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -263,23 +228,3 @@ def test_without_a_compiler_the_line_to_install_one_is_named() -> None:
 def test_a_gpu_that_is_not_there_is_named(stand_in: StandIn) -> None:
     with pytest.raises(DeviceError, match="there is no GPU 3"):
         CudaDecoder(LTSH15, device=3)
-
-
-@pytest.mark.parametrize(
-    ("capability", "architecture"),
-    [
-        ((7, 5), "sm_75"),
-        ((8, 0), "sm_80"),
-        ((8, 7), "sm_86"),
-        ((9, 0), "sm_90"),
-        ((12, 1), "sm_120"),
-        ((13, 0), "sm_130"),
-    ],
-)
-def test_a_gpu_gets_the_latest_architecture_it_runs(capability: tuple[int, int], architecture: str) -> None:
-    assert architecture_of(Gpu("a GPU", capability)) == architecture
-
-
-def test_a_gpu_too_old_for_the_compiler_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"a GPU \(compute capability 7\.0\) is older"):
-        architecture_of(Gpu("a GPU", (7, 0)))

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import onnx
 import pytest
 import yaml
 
@@ -33,7 +34,7 @@ from ltsh_deploy.tensorrt_runtime import TensorRtRuntime
 from tests import pycuda_stand_in, tensorrt_stand_in
 from tests.colour_model import paint, write_colour_model
 from tests.pycuda_stand_in import Gpu
-from tests.tensorrt_stand_in import VERSIONS, World
+from tests.tensorrt_stand_in import DATA_DEPENDENT, VERSIONS, World
 from tests.tiny_onnx import metadata, write_model
 
 SHAPES = Shapes.parse("1x16x16/1x64x48/3x96x96")
@@ -140,6 +141,50 @@ def test_networks_of_other_layouts_types_and_fixed_sizes(
         assert runtime.stays_on_device((2, 48, 64, 3)) is ("maps_layout" not in changes)
 
 
+def add_output(model: Path, node: onnx.NodeProto, kind: int, shape: list[Any]) -> None:
+    """Another output of a model, which its description does not name."""
+    changed = onnx.load(model)
+    changed.graph.node.append(node)
+    changed.graph.output.append(onnx.helper.make_tensor_value_info(node.output[0], kind, shape))
+    onnx.save(changed, model)
+
+
+@pytest.mark.parametrize("kind", ["INT8", "INT32", "INT64", "BOOL"])
+def test_outputs_that_nobody_asks_for_have_room_too(world: World, model: Path, kind: str) -> None:
+    number = getattr(onnx.TensorProto, kind)
+    add_output(model, onnx.helper.make_node("Cast", ["both"], ["more"], to=number), number, [None] * 4)
+    export_engine(model, model.with_suffix(".engine"), EngineOptions(shapes=SHAPES))
+    with OnnxRuntime(model, "cpu") as runtime, TensorRtRuntime(model.with_suffix(".engine")) as ours:
+        assert_same(ours.run(pictures(2, 48, 64)), runtime.run(pictures(2, 48, 64)))
+
+
+def test_an_output_of_bfloat16_has_two_bytes_a_number(world: World, model: Path) -> None:
+    kind = onnx.TensorProto.BFLOAT16
+    add_output(model, onnx.helper.make_node("Cast", ["both"], ["more"], to=kind), kind, [None] * 4)
+    export_engine(model, model.with_suffix(".engine"), EngineOptions(shapes=SHAPES))
+    with TensorRtRuntime(model.with_suffix(".engine")) as runtime:
+        assert runtime._engine is not None
+        assert runtime._engine.dtype("more").itemsize == 2
+
+
+def test_outputs_of_types_without_a_known_size_are_refused(world: World, model: Path) -> None:
+    kind = onnx.TensorProto.FLOAT8E4M3FN
+    add_output(model, onnx.helper.make_node("Cast", ["both"], ["more"], to=kind), kind, [None] * 4)
+    export_engine(model, model.with_suffix(".engine"), EngineOptions(shapes=SHAPES))
+    with pytest.raises(ModelFileError, match=r"'more' is of the type .*, which is not known here"):
+        TensorRtRuntime(model.with_suffix(".engine"))
+
+
+def test_outputs_whose_size_depends_on_the_picture_are_refused(world: World, model: Path) -> None:
+    node = onnx.helper.make_node("NonZero", ["both"], ["more"])
+    add_output(model, node, onnx.TensorProto.INT64, [4, DATA_DEPENDENT])
+    export_engine(model, model.with_suffix(".engine"), EngineOptions(shapes=SHAPES))
+    with TensorRtRuntime(model.with_suffix(".engine")) as runtime:
+        for run in (runtime.run, runtime.run_on_device):
+            with pytest.raises(ModelFileError, match=r"its output 'more' is, \[4, -1\], depends on the picture"):
+                run(pictures(1, 48, 64))
+
+
 def read_device(gpu: Gpu, array: Any) -> npt.NDArray[Any]:
     interface = array.__cuda_array_interface__
     assert (interface["version"], interface["strides"]) == (3, None)
@@ -173,10 +218,11 @@ def test_maps_stay_on_the_device_as_long_as_they_are_wanted(gpu: Gpu, model: Pat
         assert len(gpu.blocks) == blocks
 
 
-def test_memory_may_be_given_up_where_no_context_is_current(world: World) -> None:
+@pytest.mark.parametrize("size", [0, 1, 100])
+def test_memory_may_be_given_up_where_no_context_is_current(world: World, size: int) -> None:
     session = CudaSession(0, "a test")
     with session.current():
-        memory = session.allocate(100)
+        memory = session.allocate(size)
     del memory
     session.close()
 

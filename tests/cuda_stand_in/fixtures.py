@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+import numpy.typing as npt
 import pytest
 
 from ltsh_deploy import nvidia_driver
 from ltsh_deploy.cuda_decode import CudaDecoder
 from ltsh_deploy.cuda_kernels import compile as kernels
 from ltsh_deploy.cuda_kernels import decoder
+from ltsh_deploy.cuda_kernels.compile import ARCHITECTURES
+from ltsh_deploy.cuda_session import CudaSession
+from ltsh_deploy.decode import DecodeConfig
+from ltsh_deploy.device_fields import DeviceArray
 from ltsh_deploy.errors import DeviceError
+from ltsh_deploy.skeletons import LTSH15, Skeleton
 from tests.cuda_stand_in.gpu import Gpu
 from tests.cuda_stand_in.stand_in import StandIn, compile_kernels, fingerprint, load, why_not
 from tests.cuda_steps import CudaSteps
@@ -20,20 +27,28 @@ from tests.cuda_steps import CudaSteps
 __all__ = [
     "FOLDER",
     "Gxx",
+    "Open",
+    "Upload",
     "cuda_steps",
     "gpu",
     "loaded_stand_in",
     "no_compiler",
     "no_stand_in",
+    "open_decoder",
     "stand_in",
     "stand_in_folder",
+    "upload",
 ]
 
 FOLDER = Path(kernels.__file__).parent
+Open = Callable[..., CudaDecoder]
+Upload = Callable[[CudaSession, npt.NDArray[Any]], DeviceArray]
 
 
 class Gxx:
     """g++ as a compiler for the stand-in; see ``ltsh_deploy.cuda_kernels.compile.Compiler``."""
+
+    architectures = ARCHITECTURES
 
     def __init__(self, folder: Path) -> None:
         # Caches tell programs apart by the name of their compiler.
@@ -101,6 +116,50 @@ def stand_in(loaded_stand_in: StandIn) -> Iterator[StandIn]:
     fault, after = loaded_stand_in.fault, loaded_stand_in.open
     loaded_stand_in.forgive()
     assert (fault, after) == ("", before)
+
+
+@pytest.fixture
+def open_decoder(stand_in: StandIn, stand_in_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
+    """Opens CUDA decoders on the stand-in, with few threads a block; they are closed after the test."""
+    monkeypatch.setattr(decoder, "_THREADS", 64)
+    opened: list[CudaDecoder] = []
+
+    def open_(skeleton: Skeleton = LTSH15, config: DecodeConfig = DecodeConfig(), **more: Any) -> CudaDecoder:  # noqa: B008
+        compiler, folder = Gxx(stand_in_folder), stand_in_folder / "cache"
+        opened.append(CudaDecoder(skeleton, config, compiler=compiler, cache_folder=folder, **more))
+        return opened[-1]
+
+    yield open_
+    for each in opened:
+        each.close()
+
+
+@pytest.fixture
+def upload(stand_in: StandIn) -> Iterator[Upload]:
+    """Begins to copy arrays to the GPU on a session's stream; memory and sessions are given back after the test."""
+    held: list[tuple[CudaSession, Any]] = []
+    sessions: list[CudaSession] = []
+
+    def upload(session: CudaSession, array: npt.NDArray[Any]) -> DeviceArray:
+        with session.current():
+            import pycuda.driver
+
+            memory = pycuda.driver.mem_alloc(array.nbytes)
+            pinned = session.pinned(array.shape, array.dtype)
+            pinned[...] = array
+            session.upload(memory, pinned)
+        held.append((session, (memory, pinned)))
+        if session not in sessions:
+            sessions.append(session)
+        return DeviceArray(memory, array.shape, array.dtype, int(session.stream.handle))
+
+    yield upload
+    for session, (memory, pinned) in held:
+        with session.current():
+            memory.free()
+            pinned.base.free()
+    for session in sessions:
+        session.close()
 
 
 @pytest.fixture
