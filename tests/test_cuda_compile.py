@@ -161,9 +161,20 @@ def test_the_command_builds_for_all_where_there_is_no_gpu(compiler: Counting, mo
     assert len(done.stdout.splitlines()) == len(ARCHITECTURES) * len(KERNELS)
 
 
+def test_the_command_leaves_out_what_an_older_compiler_does_not_know(
+    compiler: Counting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ltsh_deploy.nvidia_driver.list_gpus", list)
+    monkeypatch.setattr(compiler, "architectures", ("sm_70", "sm_80", "sm_90", "sm_90a"))
+    CliRunner().invoke(command, ["build"], catch_exceptions=False)
+    assert {architecture for _, architecture in compiler.made} == {"sm_80", "sm_90"}
+    CliRunner().invoke(command, ["build", "--arch", "sm_70"], catch_exceptions=False)
+    assert compiler.made[-1][1] == "sm_70"
+
+
 def test_the_command_names_what_is_wrong(compiler: Counting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = CliRunner().invoke
-    with pytest.raises(UsageError, match="--arch sm_1: no such architecture"):
+    with pytest.raises(UsageError, match=r"--arch sm_1: none 1\.0 knows no such architecture"):
         run(command, ["build", "--arch", "sm_1"], catch_exceptions=False)
     (tmp_path / "ltsh-deploy").write_text("")
     with pytest.raises(OutputError, match="the kernels cannot be written there"):
