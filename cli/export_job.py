@@ -20,7 +20,6 @@ from ltsh_deploy.errors import UsageError
 from ltsh_deploy.export.accuracy import VerificationData, open_verification
 from ltsh_deploy.export.precision import OnnxExport, Quantisation, check_request, export_precision
 from ltsh_deploy.parts import import_part
-from ltsh_deploy.result_names import refuse_overwriting
 
 __all__ = ["ExportJob"]
 
@@ -62,7 +61,6 @@ class ExportJob:
         self.overwrite, self.as_json = overwrite, as_json
         if verify_set and verify is None:
             raise UsageError("--verify-set is for the data of --verify, and none are named", "Add --verify KIND:PATH.")
-        refuse_overwriting(output, [source])
         if source.suffix.lower() == ".engine" and kind != "triton":
             raise UsageError(
                 f"{source}: is an engine, of which nothing else can be made",

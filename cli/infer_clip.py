@@ -7,11 +7,11 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from ltsh_deploy.draw_targets import DrawTarget
 from ltsh_deploy.errors import LtshError
 from ltsh_deploy.frames import Frame, Source
 from ltsh_deploy.images import Image
 from ltsh_deploy.inference import OnError
-from ltsh_deploy.outputs import DrawTarget
 from ltsh_deploy.poses import Poses
 from ltsh_deploy.streams import LatencyMeter, LiveSource
 from ltsh_deploy.tracking import Tracker, TrackerConfig

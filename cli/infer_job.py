@@ -14,13 +14,14 @@ from ltsh_deploy.cli import console
 from ltsh_deploy.cli.infer_clip import Clip
 from ltsh_deploy.cli.infer_window import Window
 from ltsh_deploy.decode_config import DecodeConfig
+from ltsh_deploy.draw_targets import DrawTarget
 from ltsh_deploy.drawing import draw_poses
 from ltsh_deploy.errors import ExitCode, LtshError, UsageError
 from ltsh_deploy.estimator import PoseEstimator
 from ltsh_deploy.frames import Frame, Source
 from ltsh_deploy.images import Image
 from ltsh_deploy.inference import infer_batch, infer_frames, read_frames
-from ltsh_deploy.outputs import DrawTarget, PoseWriter, write_image
+from ltsh_deploy.outputs import PoseWriter, write_image
 from ltsh_deploy.pose_formats import FramePoses
 from ltsh_deploy.poses import Poses
 from ltsh_deploy.skeletons import COCO17, conversion_matrix, load_skeleton

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,11 @@ from ltsh_deploy.estimator import PoseEstimator
 from ltsh_deploy.export.agreement import Agreement, compare_poses
 from ltsh_deploy.fields import Fields
 from ltsh_deploy.poses import Poses
+from ltsh_deploy.runtime_inputs import cut, into_batches
+from ltsh_deploy.runtimes import OnnxRuntime
+
+if TYPE_CHECKING:
+    from ltsh_deploy.engine_files import Shapes
 
 __all__ = ["EngineParity", "compare_engine"]
 
@@ -43,16 +48,16 @@ class EngineParity:
         return {**agreement, "heatmap_difference": self.heatmaps, "paf_difference": self.pafs}
 
 
-def compare_engine(
-    onnx: Path, engine: Path, images: Sequence[Image], size: tuple[int, int], allowed: float
-) -> EngineParity:
+def compare_engine(onnx: Path, engine: Path, images: Sequence[Image], shapes: Shapes, allowed: float) -> EngineParity:
     """Let onnxruntime run the ONNX file on the CPU, and TensorRT the engine, on the same pictures.
+
+    Both see pictures of the same size: the ONNX file too is shown those that are padded to the engine's smallest.
 
     Args:
         onnx: the file that the engine was built from.
         engine: the engine; its JSON file lies beside it.
         images: [H, W, 3] uint8 RGB each, of any sizes, one at least.
-        size: (width, height) of the box that pictures are fitted into.
+        shapes: that the engine takes; pictures are fitted into the usual one.
         allowed: the part of the people, of whom the ONNX file is sure, that the engine may not find.
 
     Raises:
@@ -61,9 +66,10 @@ def compare_engine(
     """
     people: list[tuple[Poses, Poses]] = []
     differences, extents = np.zeros(2), np.zeros(2)
+    _, height, width = shapes.opt
     with (
-        PoseEstimator.open(onnx, device="cpu", size=size) as reference,
-        PoseEstimator.open(engine, size=size) as other,
+        PoseEstimator(_Padded(onnx, shapes.min), size=(width, height)) as reference,
+        PoseEstimator.open(engine, size=(width, height)) as other,
     ):
         for image in images:
             first, second = (_fields(estimator, image) for estimator in (reference, other))
@@ -80,6 +86,23 @@ def compare_engine(
         )
     heatmaps, pafs = differences / np.where(extents, extents, 1.0)
     return EngineParity(agreement, float(heatmaps), float(pafs))
+
+
+class _Padded(OnnxRuntime):
+    """An ONNX file on the CPU, whose pictures are padded as an engine's are that takes no smaller ones."""
+
+    def __init__(self, path: Path, smallest: tuple[int, int, int]) -> None:
+        super().__init__(path, device="cpu")
+        self._smallest = smallest
+
+    def run(self, images: Image) -> list[Fields]:
+        given = images.shape[:3]
+        least = (1, *self._smallest[1:])
+        most = tuple(map(max, given, least))
+        fields: list[Fields] = []
+        for batch, _ in into_batches(images, least, most, self._path):
+            fields += [cut(each, *given[1:]) for each in super().run(batch)]
+        return fields
 
 
 def _fields(estimator: PoseEstimator, image: Image) -> Fields:

@@ -171,7 +171,7 @@ def check_request(
     import_part("onnxruntime", "Proving an export", "cpu", "gpu")
     from ltsh_deploy.export.graphs import read_own_model, read_precision
 
-    check_target(output, overwrite)
+    check_target(source, output, overwrite)
     is_onnx, given = source.suffix.lower() == ".onnx", "fp32"
     if is_onnx:
         model, description = read_own_model(source)

@@ -24,6 +24,7 @@ from ltsh_deploy import __version__
 from ltsh_deploy.checkpoints import describe_network, read_checkpoint
 from ltsh_deploy.errors import ExportError, UsageError
 from ltsh_deploy.parts import import_part
+from ltsh_deploy.result_names import refuse_overwriting
 from ltsh_deploy.runtimes import OnnxRuntime
 from ltsh_deploy.whole_files import WholeFile
 
@@ -101,7 +102,7 @@ def export_onnx(
     newest = onnx.defs.onnx_opset_version()
     if not DEFAULT_OPSET <= opset <= newest:
         raise UsageError(f"opset {opset} cannot be written", f"Choose one from {DEFAULT_OPSET} to {newest}.")
-    check_target(output, overwrite)
+    check_target(Path(checkpoint), output, overwrite)
     if not images:
         raise UsageError("there are no pictures to prove parity on", "Give at least one.")
     source = read_checkpoint(checkpoint)
@@ -137,12 +138,13 @@ def export_onnx(
     return ExportReport(output, length, opset, description, parity)
 
 
-def check_target(output: Path, overwrite: bool) -> None:
+def check_target(source: Path, output: Path, overwrite: bool) -> None:
     """Make sure that an ONNX file may be written.
 
     Raises:
-        UsageError: when its name has another suffix, or it exists and is not to be replaced.
+        UsageError: when its name has another suffix, it is the source, or it exists and is not to be replaced.
     """
+    refuse_overwriting(output, [source])
     if output.suffix.lower() != ".onnx":
         raise UsageError(f"{output}: an ONNX file must be named so", f"Write to {output.with_suffix('.onnx')}.")
     if output.exists() and not overwrite:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ltsh_deploy.errors import DeviceError, UsageError
+from ltsh_deploy.errors import DeviceError, OutputError, UsageError
 from ltsh_deploy.export.accuracy import LIMITS
 from ltsh_deploy.export.engine_builder import BuildSettings, BuiltEngine, build_engine
 from ltsh_deploy.export.engine_parity import EngineParity, compare_engine
@@ -108,6 +108,8 @@ def export_engine(
 ) -> EngineReport:
     """Build an engine of an ONNX file, and prove what it computes in; else nothing is written.
 
+    A timing cache that cannot be written is warned of: the engine is good without it.
+
     Args:
         onnx_path: an ONNX file that is described, by itself or beside it.
         output: the engine to write, with the suffix .engine.
@@ -122,7 +124,7 @@ def export_engine(
         ModelFileError: when the ONNX file cannot be read or is not described.
         ExportError: when TensorRT cannot build it, builds another precision, or the engine finds other people.
         DeviceError: when this TensorRT needs a GPU to build, and there is none.
-        OutputError: when a file cannot be written.
+        OutputError: when the engine or its JSON file cannot be written.
         MissingPartError: when onnx or TensorRT is not installed.
     """
     onnx_path, output = Path(onnx_path), Path(output)
@@ -167,12 +169,11 @@ def export_engine(
             trial = Path(folder) / output.name
             _write(trial, built.plan, sidecar)
             if images:
-                _, height, width = shapes.opt
-                parity = compare_engine(onnx_path, trial, images, (width, height), LIMITS[precision].lost)
+                parity = compare_engine(onnx_path, trial, images, shapes, LIMITS[precision].lost)
             examine(trial)
     _write(output, built.plan, sidecar)
     if options.timing_cache is not None and built.timing_cache is not None:
-        write_whole(options.timing_cache, built.timing_cache)
+        _keep_cache(options.timing_cache, built.timing_cache)
     return EngineReport(output, sidecar, seconds, parity, without or ("" if images else "there were no pictures"))
 
 
@@ -212,6 +213,13 @@ def _read_cache(path: Path | None) -> bytes | None:
         return path.read_bytes() if path.exists() else b""
     except OSError as error:
         raise UsageError(f"{path}: the timing cache cannot be read ({error.strerror})", "Name another file.") from None
+
+
+def _keep_cache(path: Path, content: bytes) -> None:
+    try:
+        write_whole(path, content)
+    except OutputError as error:
+        _log.warning("%s; the engine is written, and the next build will not be faster", error.message)
 
 
 def _describe(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Integral, Real
 
 from ltsh_deploy.errors import UsageError
 
@@ -43,7 +44,8 @@ class DecodeConfig:
             # A threshold below zero would make peaks of cells that hold nothing.
             ("peak_threshold", float, 0, math.inf),
             ("max_peaks", int, 1, 1024),
-            ("sure_peak", float, 1e-6, math.inf),
+            # With far more, the scores of limbs would underflow to zero, of which the decoders think differently.
+            ("sure_peak", float, 1e-6, 1e6),
             ("samples", int, 2, 1000),
             ("sample_threshold", float, -math.inf, math.inf),
             ("min_samples", int, 1, self.samples),
@@ -52,7 +54,9 @@ class DecodeConfig:
             ("min_score", float, -math.inf, math.inf),
         ):
             value = getattr(self, name)
-            allowed = (int,) if kind is int else (int, float)
-            if not isinstance(value, allowed) or isinstance(value, bool) or not low <= value <= high:
+            number = isinstance(value, Integral if kind is int else Real) and not isinstance(value, bool)
+            if not number or not low <= value <= high:
                 what = "a whole number" if kind is int else "a number"
                 raise UsageError(f"decoding: {name} must be {what} from {low} to {high}, got {value!r}")
+            # NumPy's numbers become Python's.
+            object.__setattr__(self, name, kind(value))

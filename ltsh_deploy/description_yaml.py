@@ -7,6 +7,7 @@ from typing import Any
 
 from ltsh_deploy.errors import ModelFileError, SkeletonError
 from ltsh_deploy.skeletons import SKELETONS, Skeleton, load_skeleton
+from ltsh_deploy.yaml_text import read_yaml
 
 __all__ = ["read_description", "read_skeleton"]
 
@@ -17,25 +18,12 @@ def read_description(path: Path) -> tuple[dict[str, Any], list[str] | None]:
     Raises:
         ModelFileError: naming the file.
     """
-    import yaml
-
-    class Loader(yaml.SafeLoader):
-        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-            seen = set()
-            for key, _ in node.value:
-                if isinstance(key, yaml.ScalarNode) and key.value in seen:
-                    line = key.start_mark.line + 1
-                    raise ModelFileError(f"{path}: line {line}: the key {key.value!r} is there twice", "Keep one.")
-                seen.add(key.value if isinstance(key, yaml.ScalarNode) else id(key))
-            return super().construct_mapping(node, deep)
-
     try:
-        # The loader is SafeLoader but for the check above.
-        data = yaml.load(path.read_text(encoding="utf-8"), Loader)
+        data = read_yaml(path)
     except OSError as error:
         raise ModelFileError(f"{path}: cannot be read ({error.strerror})") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ModelFileError(f"{path}: not valid YAML: {error}") from None
+    except ValueError as error:
+        raise ModelFileError(f"{path}: {error}") from None
     if not isinstance(data, dict) or not all(isinstance(key, str) for key in data):
         raise ModelFileError(f"{path}: a model description is a mapping with 'skeleton', 'input', 'heatmaps', 'pafs'")
     digests = data.pop("sha256", None)

@@ -6,7 +6,6 @@ ship with the package. Nothing imports this module, and so pydantic, before a mo
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from ltsh_deploy.description_messages import explain
 from ltsh_deploy.description_template import LARGEST_SIDE, TensorInfo, yaml_template
 from ltsh_deploy.description_yaml import read_description, read_skeleton
 from ltsh_deploy.errors import ModelFileError
+from ltsh_deploy.file_digests import sha256_of
 from ltsh_deploy.skeletons import Skeleton
 
 __all__ = ["FORMAT_VERSION", "RESIZE_RULE", "InputSpec", "MapsSpec", "ModelDescription", "find_description"]
@@ -248,13 +248,13 @@ def find_description(
     for candidate in beside:
         if candidate.is_file():
             data, digests = read_description(candidate)
-            if digests is not None and _sha256(path) not in digests:
+            if digests is not None and sha256_of(path) not in digests:
                 raise ModelFileError(
                     f"{candidate}: sha256: is of another file than {path.name}",
-                    f"The SHA-256 of {path} is {_sha256(path)}. Change the key, or leave it out.",
+                    f"The SHA-256 of {path} is {sha256_of(path)}. Change the key, or leave it out.",
                 )
             return ModelDescription._from_yaml_data(data, candidate)
-    digest = _sha256(path)
+    digest = sha256_of(path)
     for shipped in sorted(_SHIPPED.glob("*.yaml")):
         data, digests = read_description(shipped)
         if digest in (digests or ()):
@@ -264,11 +264,3 @@ def find_description(
         f"{beside[0].name} beside it, and it is none of the public models known by their SHA-256",
         f"Write {beside[0]} with the skeleton and the channels of this network:\n" + yaml_template(inputs, outputs),
     )
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

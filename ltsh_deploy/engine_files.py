@@ -6,7 +6,6 @@ and nothing else, so that other programs load it; ``model.engine.json`` beside `
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from pathlib import Path
@@ -15,9 +14,10 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ltsh_deploy.errors import ModelFileError, UsageError
+from ltsh_deploy.file_digests import sha256_of
 from ltsh_deploy.nvidia_driver import Gpu
 
-__all__ = ["FORMAT_VERSION", "EngineGpu", "EngineSidecar", "Shapes", "sha256_of", "sidecar_path"]
+__all__ = ["FORMAT_VERSION", "EngineGpu", "EngineSidecar", "Shapes", "sidecar_path"]
 
 FORMAT_VERSION: Literal[1] = 1
 _AMPERE = (8, 0)
@@ -213,22 +213,6 @@ def sidecar_path(engine: str | Path) -> Path:
     """Where the JSON file of an engine lies: ``x.engine.json`` beside ``x.engine``."""
     engine = Path(engine)
     return engine.with_name(f"{engine.name}.json")
-
-
-def sha256_of(path: Path) -> str:
-    """The digest of a file.
-
-    Raises:
-        ModelFileError: when it cannot be read.
-    """
-    digest = hashlib.sha256()
-    try:
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    except OSError as error:
-        raise ModelFileError(f"{path}: cannot be read ({error.strerror})") from None
-    return digest.hexdigest()
 
 
 def _release(version: str) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -27,7 +27,7 @@ from ltsh_deploy.skeletons import Skeleton
 __all__ = ["PoseEstimator", "View"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class View:
     """One look at an image, ready for the network.
 
@@ -74,12 +74,14 @@ class PoseEstimator:
     ) -> None:
         self.runtime = runtime
         self.decode_config = decode
-        self.size = size or runtime.description.size
+        width, height = size or runtime.description.size
+        self.size = width, height
         self.scales = tuple(scales)
         self.mirror = mirror
         self.batch = batch
         if not self.scales or batch < 1:
-            raise UsageError(f"an estimator needs at least one scale and a batch of at least 1, got {scales}, {batch}")
+            given = f"{self.scales}, {batch}"
+            raise UsageError(f"an estimator needs at least one scale and a batch of at least 1, got {given}")
         for scale in self.scales:
             place((1, 1), self.size, runtime.description.stride, scale)
         self._gpu = gpu_path(runtime, decode)
@@ -115,19 +117,23 @@ class PoseEstimator:
     @overload
     def __call__(self, images: npt.NDArray[Any]) -> Poses: ...
     @overload
-    def __call__(self, images: Sequence[npt.NDArray[Any]]) -> list[Poses]: ...
-    def __call__(self, images: npt.NDArray[Any] | Sequence[npt.NDArray[Any]]) -> Poses | list[Poses]:
+    def __call__(self, images: Sequence[npt.NDArray[Any]] | Iterator[npt.NDArray[Any]]) -> list[Poses]: ...
+    def __call__(
+        self, images: npt.NDArray[Any] | Sequence[npt.NDArray[Any]] | Iterator[npt.NDArray[Any]]
+    ) -> Poses | list[Poses]:
         """Poses, in pixels of each image and within it, of one image or of several.
 
         Args:
-            images: uint8 [H, W, 3] RGB or [H, W] grey, of any size; a sequence of them, or one array [N, H, W, 3].
+            images: uint8 [H, W, 3] RGB or [H, W] grey, of any size; several of them, or one array [N, H, W, 3].
 
         Raises:
-            ImageError: for an array that is no image.
+            ImageError: for what is no image.
             FieldsError: when the network's maps hold NaN or infinity.
         """
-        if isinstance(images, np.ndarray) and images.ndim != 4:
-            return self([images])[0]
+        several = images.ndim == 4 if isinstance(images, np.ndarray) else isinstance(images, Iterable)
+        if not several or isinstance(images, str | bytes):
+            return self([check_image(images)])[0]
+        images = list(images)
         views = self.prepare(images)
         passes = self.run(views)
         return [self.decode(passes[i]) for i in range(len(images))]

@@ -50,7 +50,7 @@ def pixels_to_cells(pixels: float | FloatArray, stride: float) -> float | FloatA
     return (pixels + 0.5) / stride - 0.5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Fields:
     """The maps of one image.
 

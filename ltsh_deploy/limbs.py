@@ -30,7 +30,7 @@ _FEW = 2048
 _MIN_LENGTH = 1e-3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Connections:
     """Pairs of peaks that are joined; within a limb, no peak is in two.
 

@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import io
 import re
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,14 @@ _CPU = "CPUExecutionProvider"
 _CUDA = "CUDAExecutionProvider"
 _FATAL_ONLY = 4
 _WARNING = 2
+_cuda_attempt = threading.Lock()
 
 
 def open_session(path: Path, kind: str, index: int, threads: int | None) -> tuple[Any, str]:
     """An onnxruntime session, and the device it truly runs on.
+
+    Looking for CUDA sets onnxruntime's own level of messages for the whole process, which does not tell what it was
+    before: it is its default, warnings, afterwards.
 
     Args:
         path: the ONNX file.
@@ -43,17 +48,19 @@ def open_session(path: Path, kind: str, index: int, threads: int | None) -> tupl
         raise DeviceError(f"device cuda:{index}: the installed onnxruntime is the one without CUDA", _gpu_line())
     reason = "onnxruntime could not load its CUDA libraries"
     if kind != "cpu" and has_cuda:
-        # That CUDA is listed means only that onnxruntime was built with it; the session tells whether it works.
-        _load_cuda_libraries(ort)
-        ort.set_default_logger_severity(_FATAL_ONLY)
-        try:
-            session = _session(ort, path, threads, [(_CUDA, _cuda_options(index)), _CPU])
-            if _CUDA in session.get_providers():
-                return session, f"cuda:{index}"
-        except failures as error:
-            reason = first_line(error)
-        finally:
-            ort.set_default_logger_severity(_WARNING)
+        # That CUDA is listed means only that onnxruntime was built with it; the session tells whether it works. What it
+        # says of libraries that it misses goes past the session's own level, so the process's is set: by one at a time.
+        with _cuda_attempt:
+            _load_cuda_libraries(ort)
+            ort.set_default_logger_severity(_FATAL_ONLY)
+            try:
+                session = _session(ort, path, threads, [(_CUDA, _cuda_options(index)), _CPU])
+                if _CUDA in session.get_providers():
+                    return session, f"cuda:{index}"
+            except failures as error:
+                reason = first_line(error)
+            finally:
+                ort.set_default_logger_severity(_WARNING)
     try:
         session = _session(ort, path, threads, [_CPU])
     except failures as error:

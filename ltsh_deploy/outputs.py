@@ -1,7 +1,7 @@
-"""Results into files: poses as text, drawn pictures, and which file each source's drawing goes into.
+"""Results into files: poses as text, and drawn pictures.
 
 Nothing half-written is left: a file has its name only when it is whole (:mod:`ltsh_deploy.whole_files`). Drawn videos
-are in :mod:`ltsh_deploy.video_sink`.
+are in :mod:`ltsh_deploy.video_sink`, and their names and those of drawn pictures in :mod:`ltsh_deploy.draw_targets`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import json
 import logging
 import sys
 from collections.abc import Iterable, Sequence
-from pathlib import Path, PurePath
+from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
@@ -29,7 +29,6 @@ __all__ = [
     "POSE_FORMATS",
     "WRITABLE_PICTURE_SUFFIXES",
     "WRITABLE_VIDEO_SUFFIXES",
-    "DrawTarget",
     "PoseWriter",
     "write_image",
 ]
@@ -37,7 +36,6 @@ __all__ = [
 POSE_FORMATS = ("jsonl", "openpose", "coco", "csv")
 WRITABLE_PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 WRITABLE_VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".avi")
-_JPEG_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo")
 
 _log = logging.getLogger(__name__)
 
@@ -102,6 +100,18 @@ class PoseWriter:
         self._said: set[tuple[str, str]] = set()
 
     def __enter__(self) -> PoseWriter:
+        try:
+            self._open()
+            if self._form == "csv":
+                self._put(_csv([CSV_HEADER]))
+            elif self._form == "coco":
+                self._put("[")
+        except BaseException:
+            self._discard()
+            raise
+        return self
+
+    def _open(self) -> None:
         if self._folder is not None:
             make_folder(self._folder)
         elif self._target != "-":
@@ -112,11 +122,6 @@ class PoseWriter:
                 self._stream = (path if self._file is None else self._file.temporary).open("wb")
             except OSError as error:
                 raise write_error(self._target, error) from None
-        if self._form == "csv":
-            self._put(_csv([CSV_HEADER]))
-        elif self._form == "coco":
-            self._put("[")
-        return self
 
     def write(self, frame: FramePoses) -> None:
         """Write one image's poses.
@@ -178,11 +183,14 @@ class PoseWriter:
             if kind is None or interrupted or elsewhere:
                 self._finish()
         finally:
-            if self._stream is not None:
-                with contextlib.suppress(OSError):
-                    self._stream.close()
-            if self._file is not None:
-                self._file.discard()
+            self._discard()
+
+    def _discard(self) -> None:
+        if self._stream is not None:
+            with contextlib.suppress(OSError):
+                self._stream.close()
+        if self._file is not None:
+            self._file.discard()
 
     def _finish(self) -> None:
         try:
@@ -198,66 +206,6 @@ class PoseWriter:
             raise write_error(self._target, error) from None
         if self._file is not None:
             self._file.commit()
-
-
-class DrawTarget:
-    """Which file each source's drawing goes into.
-
-    Args:
-        target: a picture or video file for the one source there is, or a folder: one that exists, or a name
-            that ends in ``/`` or has no suffix, which is then made. In a folder a video becomes ``<stem>.mp4``, a JPEG
-            ``<stem>.jpg`` and any other picture ``<stem>.png``; where two would have one name, or a drawing would
-            replace a source or a protected file, the later gets ``<stem>_2`` and so on.
-        sources: every source's name, and whether it moves (a video, a camera, a stream); None where only reading tells.
-        protected: more files, beside the sources, that no drawing may replace.
-
-    Raises:
-        UsageError: when nothing is named, or a file is named for several sources, for the wrong kind, or is a source or
-            protected.
-        OutputError: when the folder cannot be made.
-    """
-
-    def __init__(
-        self,
-        target: str | Path,
-        sources: Sequence[tuple[str, bool | None]],
-        protected: Iterable[str | Path] = (),
-    ) -> None:
-        if not str(target):
-            raise UsageError("no place was named for the drawings", "Name a folder or a file.")
-        self._path, suffix = Path(target), Path(target).suffix.lower()
-        needed = [*(source for source, _ in sources), *protected]
-        originals = FileSet(needed)
-        self._names = UniqueNames(taken=lambda name: self._path / name in originals)
-        self._is_file = not means_folder(str(target)) and bool(suffix)
-        if not self._is_file:
-            make_folder(self._path)
-        elif suffix not in (*WRITABLE_PICTURE_SUFFIXES, *WRITABLE_VIDEO_SUFFIXES):
-            known = ", ".join((*WRITABLE_PICTURE_SUFFIXES, *WRITABLE_VIDEO_SUFFIXES))
-            raise UsageError(f"{target}: drawings cannot be {suffix} files", f"Use one of {known}, or a folder.")
-        elif len(sources) != 1:
-            remedy = f"Name a folder, such as {self._path.stem}/"
-            raise UsageError(f"{target}: {len(sources)} drawings do not go into one file", remedy)
-        else:
-            refuse_overwriting(target, needed)
-        for source, moves in sources:
-            if moves is not None:
-                self.path_for(source, moves)
-
-    def path_for(self, source: str, moves: bool) -> Path:
-        """The file of this source's drawing, the same at every call.
-
-        Raises:
-            UsageError: when the one file named is a picture and the source moves, or the other way round.
-        """
-        if not self._is_file:
-            jpeg = PurePath(source).suffix.lower() in _JPEG_SUFFIXES
-            suffix = ".mp4" if moves else ".jpg" if jpeg else ".png"
-            return self._path / self._names.of(f"{source}{suffix}", source_stem(source), suffix)
-        if moves != (self._path.suffix.lower() in WRITABLE_VIDEO_SUFFIXES):
-            kind, wanted = ("video", WRITABLE_VIDEO_SUFFIXES) if moves else ("picture", WRITABLE_PICTURE_SUFFIXES)
-            raise UsageError(f"{self._path}: {source} is a {kind}", f"Name a folder, or a file in {', '.join(wanted)}.")
-        return self._path
 
 
 def write_image(path: str | Path, image: Image) -> None:

@@ -46,7 +46,7 @@ _PRIOR_CURVATURE = 0.5 / (7 / 8) ** 2
 _MIN_CURVATURE = 1e-3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Peaks:
     """The peaks of one image's heat maps, by joint, within a joint in the order of rows and columns.
 

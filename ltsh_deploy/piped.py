@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import re
+import select
 import sys
 from collections.abc import Iterator
 from typing import Any, BinaryIO
@@ -148,13 +149,15 @@ class _Pipe:
 
     def __init__(self, file: BinaryIO) -> None:
         # read1 gives what is there; read would wait until a whole chunk has come.
-        self._read = getattr(file, "read1", file.read)
+        self._file, self._read = file, getattr(file, "read1", file.read)
         self.data = bytearray()
 
     def fill(self) -> bool:
         """Read some more; False at the end."""
         try:
-            chunk = self._read(_CHUNK)
+            # A pipe that others made not to wait gives None.
+            while (chunk := self._read(_CHUNK)) is None:
+                select.select([self._file], [], [])
         except OSError as error:
             raise SourceError(f"stdin: cannot be read: {error.strerror}") from None
         self.data += chunk

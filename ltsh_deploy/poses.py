@@ -7,7 +7,7 @@ are for programs that have the poses in hand.
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,9 +20,11 @@ from ltsh_deploy.skeletons import Skeleton, conversion_matrix
 __all__ = ["Poses"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Poses:
     """The people found in, or labelled on, one image; the best score first where a decoder made them.
+
+    Two are equal when all but ``dropped_peaks`` is, number by number, in the same order of people.
 
     Attributes:
         skeleton: whose joints these are.
@@ -38,7 +40,7 @@ class Poses:
     joint_scores: FloatArray
     scores: FloatArray
     ids: npt.NDArray[np.int64] | None = None
-    dropped_peaks: int = field(default=0, compare=False)
+    dropped_peaks: int = 0
 
     def __post_init__(self) -> None:
         people, joints = len(self.scores), self.skeleton.num_joints
@@ -52,6 +54,17 @@ class Poses:
 
     def __len__(self) -> int:
         return len(self.scores)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Poses):
+            return NotImplemented
+        arrays = ((self.xy, other.xy), (self.joint_scores, other.joint_scores), (self.scores, other.scores))
+        if self.ids is None or other.ids is None:
+            same_ids = self.ids is other.ids
+        else:
+            same_ids = np.array_equal(self.ids, other.ids)
+        same_arrays = all(np.array_equal(own, its, equal_nan=True) for own, its in arrays)
+        return self.skeleton == other.skeleton and same_ids and same_arrays
 
     @classmethod
     def empty(cls, skeleton: Skeleton) -> Poses:

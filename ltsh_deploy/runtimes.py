@@ -6,6 +6,9 @@ normalisation; its ``description`` says what else there is to know.
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -189,8 +192,7 @@ class TorchRuntime:
             return []
         writable = np.require(images, requirements=["C", "W"])
         try:
-            # TF32 would make fields differ between devices, and between batches, by far more than float32 does.
-            with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            with torch.inference_mode(), _without_tf32(self.device):
                 heatmaps, pafs = (
                     maps.contiguous().cpu().numpy() for maps in network(torch.from_numpy(writable).to(self.device))
                 )
@@ -207,6 +209,26 @@ class TorchRuntime:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+
+_tf32_switch = threading.Lock()
+
+
+@contextmanager
+def _without_tf32(device: str) -> Iterator[None]:
+    """Inside, convolutions on a GPU are computed in float32.
+
+    TF32 would make fields differ between devices, and between batches, by far more than float32 does. torch has one
+    switch for the whole process, so one thread at a time is let in: of two, the first to leave would turn TF32 on under
+    the other, and the other would leave it off for good.
+    """
+    if device == "cpu":
+        yield
+        return
+    import torch
+
+    with _tf32_switch, torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        yield
 
 
 def _torch_device(kind: str, index: int) -> str:

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ltsh_deploy.errors import SkeletonError
+from ltsh_deploy.yaml_text import read_yaml
 
 __all__ = [
     "COCO17",
@@ -286,15 +287,12 @@ def load_skeleton(name_or_path: str | Path) -> Skeleton:
     """
     if str(name_or_path).lower() in SKELETONS:
         return SKELETONS[str(name_or_path).lower()]
-    import yaml
-
     path = Path(name_or_path)
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = read_yaml(path)
     except OSError as error:
         message = f"{path}: neither a built-in skeleton ({', '.join(SKELETONS)}) nor a readable file"
         raise SkeletonError(f"{message} ({error.strerror})", _TEMPLATE) from None
-    # PyYAML lets ValueError out for dates and numbers that cannot be, and has no limit to nesting but the stack's.
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise SkeletonError(f"{path}: not valid YAML: {error}", _TEMPLATE) from None
+    except ValueError as error:
+        raise SkeletonError(f"{path}: {error}", _TEMPLATE) from None
     return Skeleton.from_dict(data, where=str(path))

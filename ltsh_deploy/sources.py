@@ -11,12 +11,12 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit
 
 from ltsh_deploy.errors import SourceError, UsageError
 from ltsh_deploy.frames import Frame, Kind, Source
 from ltsh_deploy.image_headers import is_animated, recognise_image
-from ltsh_deploy.images import MAX_STREAMED_BYTES, read_image
+from ltsh_deploy.images import read_image
 from ltsh_deploy.opencv_quirks import is_safe_name
 from ltsh_deploy.piped import StandardInput
 from ltsh_deploy.streams import CaptureDevice, LiveSource, Reconnect, open_device, public_address
@@ -49,7 +49,6 @@ READABLE_VIDEO_SUFFIXES = frozenset({
 _SCHEMES = ("http", "https", "rtmp", "rtmps", "rtp", "rtsp", "rtsps", "srt", "tcp", "udp")
 _STILL_OR_MOVING = (".apng", ".gif")
 _HEAD = 1 << 8
-_TIMEOUT_S = 20.0
 
 
 class ImageFile(Source):
@@ -73,32 +72,12 @@ class ImageAddress(Source):
         self._address = address
 
     def __iter__(self) -> Iterator[Frame]:
-        image = read_image(self._fetch(), self.name)
+        # Imported here because it takes longer to load than the rest of this module.
+        from ltsh_deploy.fetching import fetch
+
+        image = read_image(fetch(self._address, self.name), self.name)
         self.frames, self.size = 1, (image.shape[1], image.shape[0])
         yield Frame(image, self.name, "image")
-
-    def _fetch(self) -> bytes:
-        # Imported here because they take longer to load than the rest of this module.
-        from base64 import b64encode
-        from http.client import HTTPException
-        from urllib.request import Request, urlopen
-
-        parts = urlsplit(self._address)
-        login, _, host = parts.netloc.rpartition("@")
-        request = Request(urlunsplit(parts._replace(netloc=host, fragment="")))
-        if login:
-            request.add_header("Authorization", "Basic " + b64encode(unquote(login).encode()).decode())
-        try:
-            with urlopen(request, timeout=_TIMEOUT_S) as answer:
-                data: bytes = answer.read(MAX_STREAMED_BYTES + 1)
-        except (OSError, HTTPException, ValueError) as error:
-            reason = getattr(error, "reason", None) or type(error).__name__
-            raise SourceError(f"{self.name}: cannot be fetched: {reason}", "check the address and network") from None
-        if len(data) > MAX_STREAMED_BYTES:
-            raise SourceError(
-                f"{self.name}: more than {MAX_STREAMED_BYTES} bytes came", "save it to a file and name that"
-            )
-        return data
 
 
 def open_sources(

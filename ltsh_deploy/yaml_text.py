@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-__all__ = ["parse_yaml"]
+__all__ = ["parse_yaml", "read_yaml"]
+
+
+def read_yaml(path: Path) -> Any:
+    """The value of a YAML file, as :func:`parse_yaml` gives it.
+
+    Raises:
+        OSError: when the file cannot be read.
+        ValueError: when it holds no text, or such as :func:`parse_yaml` refuses; the message continues a sentence.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise ValueError("is not YAML: it is not text in UTF-8") from None
+    return parse_yaml(text)
 
 
 def parse_yaml(text: str) -> Any:
@@ -19,7 +34,8 @@ def parse_yaml(text: str) -> Any:
     class Loader(yaml.SafeLoader):
         def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
             seen = set()
-            for key, _ in node.value:
+            # What is tagged as a mapping may be none, which is told by PyYAML.
+            for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
                 if not isinstance(key, yaml.ScalarNode):
                     continue
                 if key.value in seen:

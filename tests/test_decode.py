@@ -298,11 +298,34 @@ def test_maps_of_another_skeleton_are_an_error() -> None:
         {"max_peaks": 2.5},
         {"samples": "a"},
         {"min_joints": True},
+        {"max_peaks": np.float64(60)},
+        {"peak_threshold": np.float32("nan")},
+        {"min_score": np.True_},
+        {"sure_peak": float("inf")},
+        {"sure_peak": 1e200},
     ],
 )
 def test_settings_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match=next(iter(wrong))):
         DecodeConfig(**wrong)
+
+
+def test_numpys_numbers_are_settings_and_become_pythons() -> None:
+    config = DecodeConfig(max_peaks=np.int64(7), samples=np.uint8(9), sure_peak=np.float32(0.25), max_limb=np.int32(2))
+    assert config == DecodeConfig(max_peaks=7, samples=9, sure_peak=0.25, max_limb=2)
+    assert {type(value) for value in vars(config).values()} == {int, float}
+
+
+def test_the_faintest_peaks_still_join_where_peaks_must_be_the_surest(decoder: Any) -> None:
+    """A score of zero joins two peaks for some decoders, and for others not."""
+    faint = np.float32(1e-45)
+    heatmaps, pafs = np.zeros((3, 1, 9), np.float32), np.zeros((4, 1, 9), np.float32)
+    heatmaps[0, 0, 1] = heatmaps[1, 0, 7] = faint
+    pafs[0] = 1
+    config = DecodeConfig(peak_threshold=0, sure_peak=1e6, max_limb=9, sample_threshold=0)
+    links = decoder.score_limbs(pafs, decoder.find_peaks(heatmaps, 0), ARM, config)
+    assert len(links.scores) == 1
+    assert links.scores[0] > 0
 
 
 def match(poses: Any, people: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:

@@ -215,15 +215,19 @@ def changed(**changes: object) -> dict[str, Any]:
             changed(heatmaps={"name": "y", "channels": "0-18"}, pafs={"name": "y", "channels": "18-55"}),
             "heatmaps and pafs take the same channels of output 'y'",
         ),
-        ("stride: 8\nsize: [8, 8]\nstride: 4", "line 3: the key 'stride' is there twice"),
-        ("input: {name: a, name: b}", "line 1: the key 'name' is there twice"),
+        ("stride: 8\nsize: [8, 8]\nstride: 4", "has the key 'stride' twice (line 3)"),
+        ("input: {name: a, name: b}", "has the key 'name' twice (line 1)"),
         ("- a list", "a model description is a mapping"),
         ("", "a model description is a mapping"),
         ("1: 2", "a model description is a mapping"),
-        ("a: [", "not valid YAML"),
-        ("\t", "not valid YAML"),
-        ("[" * 20_000, "not valid YAML"),
-        ("{[1]: 2}", "not valid YAML"),
+        ("a: [", "is not YAML"),
+        ("\t", "is not YAML"),
+        ("[" * 20_000, "is not YAML"),
+        ("{[1]: 2}", "is not YAML"),
+        ("stride: !!int ''", "is not YAML"),
+        ("stride: !!bool x", "is not YAML"),
+        ("stride: !!timestamp x", "is not YAML"),
+        ("input: !!map [a]", "is not YAML"),
         ("skeleton: &a [*a]", "skeleton: a skeleton is a mapping"),
     ],
 )
@@ -238,7 +242,7 @@ def test_wrong_yaml_is_named(tmp_path: Path, data: object, message: str) -> None
 
 def test_yaml_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
-    for name, message in (("none.yaml", "No such file"), ("binary.yaml", "not valid YAML")):
+    for name, message in (("none.yaml", "No such file"), ("binary.yaml", "is not YAML")):
         with pytest.raises(ModelFileError, match=message):
             ModelDescription.from_yaml(tmp_path / name)
 
@@ -270,6 +274,11 @@ def test_every_key_has_an_example() -> None:
     for part, spec in (("input", InputSpec), ("heatmaps", MapsSpec), ("pafs", MapsSpec)):
         keys |= {f"{part}.{key}" for key in spec.model_fields}
     assert set(EXAMPLES) == keys
+
+
+def test_a_model_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ModelFileError, match=r"net\.onnx: cannot be read \(No such file"):
+        find_description(tmp_path / "net.onnx", {})
 
 
 def test_yaml_may_be_bound_to_a_file_by_its_hash(tmp_path: Path) -> None:

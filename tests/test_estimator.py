@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from ltsh_deploy.encode import encode_fields
 from ltsh_deploy.errors import FieldsError, ImageError, LtshError, ModelFileError, UsageError
@@ -66,7 +67,7 @@ def test_one_image_gives_poses_and_several_give_a_list() -> None:
     find = estimator()
     assert len(find([])) == 0
     single = find(image)
-    for several in ([image, image], (image, image), np.stack([image, image])):
+    for several in ([image, image], (image, image), np.stack([image, image]), (each for each in [image, image])):
         both = find(several)
         assert [len(p) for p in both] == [1, 1]
         np.testing.assert_array_equal(both[1].xy, single.xy)
@@ -94,10 +95,32 @@ def test_it_closes_its_network_and_options_that_make_no_sense_are_refused() -> N
             estimator(**wrong)
 
 
-@pytest.mark.parametrize("wrong", [np.zeros((4, 4, 3), np.float32), np.zeros((0, 4, 3), np.uint8), "picture.jpg"])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        np.zeros((4, 4, 3), np.float32),
+        np.zeros((0, 4, 3), np.uint8),
+        "picture.jpg",
+        b"picture",
+        Path("picture.jpg"),
+        Image.new("RGB", (8, 8)),
+        None,
+    ],
+    ids=lambda wrong: type(wrong).__name__,
+)
 def test_what_is_no_image_is_an_image_error(wrong: Any) -> None:
-    with pytest.raises(ImageError):
-        estimator()([wrong])
+    name = type(wrong).__qualname__
+    for given in (wrong, [wrong]):
+        with pytest.raises(ImageError, match="the image must be" if name == "ndarray" else rf"got \S*{name}"):
+            estimator()(given)
+
+
+def test_options_may_be_lists_and_iterators() -> None:
+    image, _ = picture(256, 192)
+    plain = estimator(size=(128, 96), scales=(0.7, 1))
+    assert estimator(size=[128, 96], scales=iter([0.7, 1]))(image) == plain(image)
+    with pytest.raises(UsageError, match=r"got \(\), 8"):
+        estimator(scales=iter(()))
 
 
 def test_a_frame_whose_maps_are_not_finite_is_left_out_and_reported() -> None:

@@ -16,8 +16,9 @@ import cv2
 import numpy as np
 import pytest
 
+from ltsh_deploy.draw_targets import DrawTarget
 from ltsh_deploy.errors import InputError, LtshError, OutputError, UsageError
-from ltsh_deploy.outputs import DrawTarget, PoseWriter, write_image
+from ltsh_deploy.outputs import PoseWriter, write_image
 from ltsh_deploy.pose_formats import CSV_HEADER, FramePoses, from_coco, from_openpose, from_record, to_csv_rows
 from ltsh_deploy.poses import Poses
 from ltsh_deploy.skeletons import COCO17
@@ -172,6 +173,29 @@ def test_poses_that_could_not_be_written_leave_the_older_file(tmp_path: Path) ->
     with pytest.raises(OutputError, match="space"):
         write_until_full()
     assert only_entry(tmp_path).read_text() == "older"
+
+
+@pytest.mark.parametrize("form", ["csv", "coco"])
+def test_a_beginning_that_cannot_be_written_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    opened = Path.open
+    streams = []
+
+    def full(path: Path, mode: str) -> Any:
+        class Full(io.FileIO):
+            def write(self, data: object) -> int:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        opened(path, mode).close()
+        streams.append(Full(path, mode))
+        return streams[-1]
+
+    monkeypatch.setattr(Path, "open", full)
+    with pytest.raises(OutputError, match="space"), PoseWriter(tmp_path / "out", form):
+        pass
+    assert [stream.closed for stream in streams] == [True]
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_the_run_reads_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

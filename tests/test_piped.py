@@ -130,6 +130,18 @@ def test_a_frame_is_given_before_the_next_has_come_whole() -> None:
         assert levels([next(frames)]) == [60]
 
 
+def test_a_pipe_that_does_not_wait_is_waited_for() -> None:
+    """Some programs make the pipes they share with others so."""
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    with os.fdopen(reading, "rb", buffering=0) as pipe, os.fdopen(writing, "wb", buffering=0) as writer:
+        later = [threading.Timer(0.05 * (i + 1), writer.write, [frame]) for i, frame in enumerate(FRAMES[:2])]
+        later.append(threading.Timer(0.2, writer.close))
+        for timer in later:
+            timer.start()
+        assert levels(frames_of(pipe)) == [10, 60]
+
+
 def test_no_more_than_one_frame_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
     held: list[int] = []
     fill = piped._Pipe.fill

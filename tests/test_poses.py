@@ -1,14 +1,20 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from ltsh_deploy.decode import Connections, Peaks
 from ltsh_deploy.errors import SkeletonError
+from ltsh_deploy.estimator import View
+from ltsh_deploy.fields import Fields
+from ltsh_deploy.images import place
 from ltsh_deploy.poses import Poses
 from ltsh_deploy.skeletons import COCO17, COCO18, LTSH15, MPII16, SKELETONS, Skeleton
 
@@ -26,13 +32,6 @@ def poses(draw: st.DrawFn, skeleton: st.SearchStrategy[Skeleton] = built_in) -> 
     ids = np.arange(people) if draw(st.booleans()) else None
     person_scores = draw(hnp.arrays(np.float64, people, elements=st.floats(0, 1)))
     return Poses(chosen, np.where(present[..., None], xy, np.nan), scores * present, person_scores, ids)
-
-
-def assert_same(one: Poses, other: Poses) -> None:
-    assert one.skeleton == other.skeleton
-    np.testing.assert_array_equal(one.xy, other.xy)
-    np.testing.assert_array_equal(one.joint_scores, other.joint_scores)
-    np.testing.assert_array_equal(one.scores, other.scores)
 
 
 def test_nobody_is_a_valid_answer() -> None:
@@ -84,7 +83,7 @@ def test_absent_joints_have_no_place_and_no_score(people: Poses, target: Skeleto
 def test_conversion_does_not_depend_on_the_other_people(people: Poses, target: Skeleton) -> None:
     for p in range(len(people)):
         one = slice(p, p + 1)
-        assert_same(people.select(one).to_skeleton(target), people.to_skeleton(target).select(one))
+        assert people.select(one).to_skeleton(target) == people.to_skeleton(target).select(one)
 
 
 @given(poses(st.just(LTSH15)), st.data())
@@ -93,9 +92,49 @@ def test_select_takes_people_in_the_given_order(people: Poses, data: Any) -> Non
     chosen = people.select(order)
     np.testing.assert_array_equal(chosen.xy, people.xy[order])
     assert (chosen.ids is None) == (people.ids is None)
-    assert_same(chosen.select(np.argsort(order)), people)
+    assert chosen.select(np.argsort(order)) == people
     mask = people.scores > 0.5
     assert len(people.select(mask)) == mask.sum()
+
+
+def changed(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """One number more than it was; a joint that is absent is there."""
+    array = array.copy()
+    array.flat[-1] = np.nan_to_num(array.flat[-1]) + 1
+    return array
+
+
+@given(poses())
+def test_poses_are_equal_when_every_number_is(people: Poses) -> None:
+    arrays = {"xy": people.xy, "joint_scores": people.joint_scores, "scores": people.scores}
+    assert people == replace(people, dropped_peaks=9, **{name: array.copy() for name, array in arrays.items()})
+    assert people != "people"
+    for name, array in arrays.items():
+        assert (people == replace(people, **{name: changed(array) if array.size else array})) is (not array.size)
+    ids = np.arange(len(people))
+    assert (replace(people, ids=ids) == replace(people, ids=ids + 1)) is (not len(people))
+    assert replace(people, ids=ids) != replace(people, ids=None)
+    assert replace(people, ids=None) != replace(people, ids=ids)
+    renamed = replace(people.skeleton, name="another")
+    assert people != replace(people, skeleton=renamed)
+    with pytest.raises(TypeError, match="unhashable type: 'Poses'"):
+        hash(people)
+
+
+def test_what_else_holds_arrays_is_equal_to_itself_alone() -> None:
+    """Arrays do not say whether they are equal with one truth value."""
+    maps, none, numbers = np.zeros((2, 1, 1), np.float32), np.zeros(0, np.intp), np.zeros(0)
+    picture, placement = np.zeros((8, 8, 3), np.uint8), place((8, 8), (8, 8), 8)
+    for make in (
+        lambda: Fields(maps, maps, 8),
+        lambda: Peaks(none, numbers.reshape(0, 2), numbers, none, none),
+        lambda: Connections(none, none, none, numbers),
+        lambda: View(0, picture, placement, False),
+    ):
+        one: object = make()
+        assert one == one
+        assert one != make()
+        assert one in {one}
 
 
 def test_skeletons_without_a_common_joint_are_refused() -> None:

@@ -336,6 +336,16 @@ def test_a_network_that_says_nothing_or_nan_is_never_written(
     assert list(tmp_path.iterdir()) == [output]
 
 
+def test_the_source_is_never_replaced(tmp_path: Path, source: Path) -> None:
+    path, link = tmp_path / "net.onnx", tmp_path / "link.onnx"
+    path.write_bytes(source.read_bytes())
+    link.symlink_to(path)
+    for output in (path, link):
+        with pytest.raises(UsageError, match="would replace"):
+            export(path, output, "fp16", overwrite=True)
+    assert path.read_bytes() == source.read_bytes()
+
+
 def test_people_who_are_lost_are_noticed_where_maps_are_nearly_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -472,8 +474,77 @@ def test_cuda_is_asked_for_without_tf32_and_with_its_libraries_loaded(
     assert calls == [["CPUExecutionProvider"]]
 
 
+class Overlap:
+    """Two threads that would be at the same place at once: the second outstays the first, unless it is kept out."""
+
+    def __init__(self) -> None:
+        self._first = threading.Lock()
+        self._both, self._one_left = threading.Event(), threading.Event()
+
+    def stay(self) -> None:
+        if self._first.acquire(blocking=False):
+            self._both.wait(0.2)
+        else:
+            self._both.set()
+            self._one_left.wait(0.2)
+
+    def twice(self, work: Any) -> None:
+        def leave() -> None:
+            work()
+            self._one_left.set()
+
+        with ThreadPoolExecutor(2) as pool:
+            for done in [pool.submit(leave) for _ in range(2)]:
+                done.result()
+
+
+def on_a_gpu(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> TorchRuntime:
+    """A runtime that takes the CPU for a GPU."""
+    runtime, from_numpy = TorchRuntime(checkpoint, device="cpu"), torch.from_numpy
+    runtime.device = "cuda:0"
+    monkeypatch.setattr(torch, "from_numpy", lambda array: SimpleNamespace(to=lambda device: from_numpy(array)))
+    return runtime
+
+
+def test_threads_that_overlap_run_without_tf32_and_leave_the_switch_as_it_was(
+    checkpoint: Path, images: Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime, overlap = on_a_gpu(checkpoint, monkeypatch), Overlap()
+    assert runtime._network is not None
+    forward, seen = runtime._network.forward, []
+
+    def looking(image: torch.Tensor) -> Any:
+        overlap.stay()
+        seen.append(torch.backends.cudnn.allow_tf32)
+        return forward(image)
+
+    monkeypatch.setattr(runtime._network, "forward", looking)
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=True):
+        overlap.twice(lambda: runtime.run(images))
+        assert torch.backends.cudnn.allow_tf32
+    assert seen == [False, False]
+
+
+def test_onnxruntime_is_hushed_by_one_thread_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, overlap = write_model(tmp_path / "tiny.onnx", metadata=metadata()), Overlap()
+    opened, level, seen = onnxruntime.InferenceSession, [2], []
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
+    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: None, raising=False)
+    monkeypatch.setattr(onnxruntime, "set_default_logger_severity", level.append)
+
+    def open_session(*arguments: Any, providers: list[Any], **options: Any) -> Any:
+        if len(providers) > 1:
+            overlap.stay()
+            seen.append(level[-1])
+        return opened(*arguments, providers=["CPUExecutionProvider"], **options)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", open_session)
+    overlap.twice(lambda: open_runtime(path))
+    assert (seen, level[-1]) == ([4, 4], 2)
+
+
 def test_torch_runs_without_tf32(checkpoint: Path, images: Image, monkeypatch: pytest.MonkeyPatch) -> None:
-    runtime = TorchRuntime(checkpoint, device="cpu")
+    runtime = on_a_gpu(checkpoint, monkeypatch)
     assert runtime._network is not None
     forward, seen = runtime._network.forward, []
 

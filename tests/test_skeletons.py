@@ -231,12 +231,23 @@ def test_a_skeleton_file_that_is_wrong_says_where_and_shows_one_that_is_right(
         b"joints: !!int x",
         b"[" * 50_000,
         b"sigmas: [" + b"1" * 5000 + b"]",
+        b"name: !!int ''",
+        b"name: !!bool x",
+        b"name: !!timestamp x",
+        b"joints: !!map [a]",
     ],
 )
 def test_a_file_that_is_no_yaml_is_named(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "snail.yaml"
     path.write_bytes(content)
-    with pytest.raises(SkeletonError, match=r"snail\.yaml: not valid YAML"):
+    with pytest.raises(SkeletonError, match=r"snail\.yaml: is not YAML: "):
+        load_skeleton(path)
+
+
+def test_a_key_that_stands_twice_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "snail.yaml"
+    path.write_text("joints: [a, b]\nlimbs: []\njoints: [c, d]\n")
+    with pytest.raises(SkeletonError, match=r"snail\.yaml: has the key 'joints' twice \(line 3\)"):
         load_skeleton(path)
 
 

@@ -9,12 +9,14 @@ import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import unquote
 
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
+from ltsh_deploy import fetching
 from ltsh_deploy.errors import ImageError, SourceError, UsageError
 from ltsh_deploy.piped import StandardInput
 from ltsh_deploy.sources import ImageAddress, ImageFile, open_sources
@@ -210,10 +212,16 @@ class Pictures(http.server.BaseHTTPRequestHandler):
     """Serves a picture to who gives the right password, and a folder's files."""
 
     def do_GET(self) -> None:
+        path = unquote(self.path)
+        if path.startswith("/to/"):
+            self.send_response(302)
+            self.send_header("Location", path.removeprefix("/to/"))
+            self.end_headers()
+            return
         if self.headers.get("Authorization") != "Basic bWU6cHcvMQ==":
             self.send_error(401)
             return
-        body = cv2.imencode(".jpg", GREY)[1].tobytes() if "grey" in self.path else b"<html>"
+        body = cv2.imencode(".jpg", GREY)[1].tobytes() if "grey" in path else b"<html>"
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -244,6 +252,34 @@ def test_picture_behind_an_address(server: str) -> None:
         list(open_sources([f"http://me:pw%2F1@{server}/web.png"])[0])
     with pytest.raises(SourceError, match="cannot be fetched"):
         list(open_sources(["http://127.0.0.1:9/grey.jpg"])[0])
+
+
+def fetch(address: str) -> int:
+    return len(list(open_sources([address])[0]))
+
+
+def test_a_login_goes_to_no_other_server_than_the_one_it_was_given_for(server: str) -> None:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Pictures) as httpd:
+        threading.Thread(target=httpd.serve_forever, args=(0.01,), daemon=True).start()
+        other = f"127.0.0.1:{httpd.server_address[1]}"
+        for place in (f"http://{server}/grey.jpg", "/grey.jpg", f"/to/http://{server}/grey.jpg"):
+            assert fetch(f"http://me:pw%2F1@{server}/to/{place}") == 1
+        for place in (f"http://{other}/grey.jpg", f"http://{other}/to/http://{server}/grey.jpg"):
+            with pytest.raises(SourceError, match="Unauthorized"):
+                fetch(f"http://me:pw%2F1@{server}/to/{place}")
+        httpd.shutdown()
+
+
+def test_addresses_may_be_written_as_people_read_them(server: str) -> None:
+    for name in ("grey Müller.jpg?größe=1 2", "grey%20M%C3%BCller.jpg", "grey 100%.jpg"):
+        assert fetch(f"http://me:pw%2F1@{server}/{name}") == 1
+    request = fetching._request("http://müller.example:8080/a b%20c/é.jpg?q=ü&x=%C3#there")
+    assert request.full_url == "http://xn--mller-kva.example:8080/a%20b%20c/%C3%A9.jpg?q=%C3%BC&x=%C3"
+    assert fetching._request("http://[::1]:80/a.jpg").full_url == "http://[::1]:80/a.jpg"
+    with pytest.raises(SourceError, match=r"cannot be fetched: .*label"):
+        fetch("http://ü..example/a.jpg")
+    with pytest.raises(SourceError, match="nonnumeric port: 'x'"):
+        fetch(f"http://{server}/to/http://{server.split(':')[0]}:x/a.jpg")
 
 
 def test_file_addresses(tmp_path: Path) -> None:

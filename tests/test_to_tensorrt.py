@@ -19,6 +19,8 @@ import onnx
 import pytest
 
 from ltsh_deploy.cli.main import main
+from ltsh_deploy.default_model import default_model
+from ltsh_deploy.demo import draw_scene
 from ltsh_deploy.engine_files import EngineSidecar, Shapes, sidecar_path
 from ltsh_deploy.errors import DeviceError, ExportError, LtshError, MissingPartError, OutputError, UsageError
 from ltsh_deploy.export.engine_parity import compare_engine
@@ -292,7 +294,6 @@ def test_an_engine_that_fails_its_examination_is_not_written(world: World, model
 
 
 def test_an_engine_of_another_network_is_noticed(world: World, shared: Path, tmp_path: Path) -> None:
-    from ltsh_deploy.default_model import default_model
     from ltsh_deploy.images import read_image
 
     good = default_model()
@@ -306,7 +307,16 @@ def test_an_engine_of_another_network_is_noticed(world: World, shared: Path, tmp
     export_engine(bad, tmp_path / "bad.engine")
     photograph = read_image(next((shared / "data" / "real" / "coco").glob("*.jpg")))
     with pytest.raises(ExportError, match=r"loses \d+ of the \d+ people"):
-        compare_engine(Path(good), tmp_path / "bad.engine", [photograph], (256, 256), 0.0)
+        compare_engine(Path(good), tmp_path / "bad.engine", [photograph], Shapes.parse("1x256x256"), 0.0)
+
+
+def test_both_see_pictures_padded_to_the_smallest_that_the_engine_takes(world: World, tmp_path: Path) -> None:
+    good, engine, shapes = default_model(), tmp_path / "net.engine", Shapes.parse("1x160x96")
+    export_engine(good, engine, EngineOptions(shapes=shapes))
+    # A scene that fills half of the box: what the network says of it changes with what lies beside it.
+    found = compare_engine(good, engine, [draw_scene(0, (80, 96))], shapes, 0.0)
+    assert found.agreement.pictures == 1
+    assert max(found.heatmaps, found.pafs) < 1e-4
 
 
 @pytest.mark.parametrize(
@@ -397,6 +407,26 @@ def test_an_engine_and_its_file_are_replaced_together_or_not_at_all(
         export_engine(half, engine, EngineOptions(overwrite=True))
     assert {path: path.read_bytes() for path in before} == before
     assert files(model.parent) == {"net.onnx", "half.onnx", "net.engine", "net.engine.json"}
+
+
+def test_a_timing_cache_that_cannot_be_written_does_not_undo_the_engine(
+    monkeypatch: pytest.MonkeyPatch, world: World, model: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine, cache, write = model.with_suffix(".engine"), model.with_name("timings"), Path.write_bytes
+
+    def fill_up(path: Path, data: bytes) -> int:
+        if data.startswith(b"measured"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", fill_up)
+    report = export_engine(model, engine, EngineOptions(timing_cache=cache))
+    assert (report.path, report.sidecar) == (engine, built(engine))
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+        f"{cache}: could not be written (No space left on device); the engine is written, and the next build will not "
+        "be faster"
+    ]
+    assert files(model.parent) == {"net.onnx", "net.engine", "net.engine.json"}
 
 
 def test_integers_that_tensorrt_does_not_take_are_refused_before_anything_is_made(

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from ltsh_deploy.datasets import Dataset
-from ltsh_deploy.engine_files import sha256_of
 from ltsh_deploy.errors import InputError
 from ltsh_deploy.estimator import PoseEstimator
 from ltsh_deploy.fields import FloatArray
+from ltsh_deploy.file_digests import sha256_of
 from ltsh_deploy.poses import Poses
 from ltsh_deploy.skeletons import Skeleton
 from ltsh_deploy.whole_files import write_whole
