@@ -1,9 +1,9 @@
 """Target maps of known poses: the plain NumPy reference of what a network is trained to say.
 
-It defines the maps; training computes the same ones in batches on its own device, and decoding is tested against it.
-Sizes are in pixels of the network's input and, like the paper's, belong to an input of 368 x 368: heat maps are
-Gaussians of :data:`SIGMA`, cut below :data:`CUT`; a PAF is the limb's unit vector wherever a cell's centre lies
-within :data:`LIMB_WIDTH` of the limb.
+It defines the maps; decoding is tested against it, and training computes them in batches on its own device, with the
+one difference that ``train/targets.py`` tells of. Sizes are in pixels of the network's input and, like the paper's,
+belong to an input of 368 x 368: heat maps are Gaussians of :data:`SIGMA`, cut below :data:`CUT`; a PAF is the limb's
+unit vector wherever a cell's centre lies within :data:`LIMB_WIDTH` of the limb.
 """
 
 from __future__ import annotations

@@ -156,11 +156,15 @@ def test_a_configuration_makes_its_teacher() -> None:
 
 
 def test_groups_without_a_batch_of_samples_are_an_error_that_counts_them() -> None:
-    with pytest.raises(InputError, match="none of the 2 groups"):
-        create_teacher(UniformTeacherConfig(), [31, 31], 0)
-    with pytest.raises(InputError, match=r"of 3 groups with \[40, 3, 0\] samples, 1 have as many as one batch \(32\)"):
-        create_teacher(GroupTeacherConfig(network=SMALL), [40, 3, 0], 0)
-    assert create_teacher(GroupTeacherConfig(network=SMALL), [40, 3, 0], 0, batch_size=3) is not None
+    for config in (UniformTeacherConfig(), GroupTeacherConfig(network=SMALL)):
+        with pytest.raises(
+            InputError, match=r"of 2 groups with \[31, 31\] samples, 0 have as many as one batch \(32\)"
+        ):
+            create_teacher(config, [31, 31], 0)
+        # One group is no choice.
+        with pytest.raises(InputError, match=r"of 3 groups with \[40, 3, 0\] samples, 1 have"):
+            create_teacher(config, [40, 3, 0], 0)
+        assert create_teacher(config, [40, 3, 0], 0, batch_size=3) is not None
 
 
 def test_what_is_logged_of_a_choice_is_plain() -> None:

@@ -16,6 +16,14 @@ from ltsh_deploy.skeletons import LTSH15, load_skeleton
 from ltsh_deploy.train.config import FORMAT_VERSION, RunConfig
 from ltsh_deploy.train.config_file import about_key, blame, dump_config, parse_config, read_config, save_config
 from ltsh_deploy.train.network_choice import network_stride
+from ltsh_deploy.train.teacher_config import (
+    FixedTeacherConfig,
+    GroupingConfig,
+    GroupTeacherConfig,
+    RandomTeacherConfig,
+    TeacherNetworkConfig,
+    UniformTeacherConfig,
+)
 from tests.training_data import tiny_config
 
 ROOT = Path(__file__).parent.parent
@@ -151,6 +159,17 @@ def test_values_can_be_changed_from_outside(tmp_path: Path) -> None:
     assert config.teacher.kind == "uniform"
 
 
+@pytest.mark.parametrize("text", ["teacher: group\n", "teacher: {kind: group}\n", "teacher: uniform\n", ""])
+def test_a_teacher_that_is_named_alone_takes_changes_as_one_that_is_spelled_out(tmp_path: Path, text: str) -> None:
+    path = written(tmp_path, DATA + text)
+    if "group" in text:
+        assert read_config(path, ["teacher.epsilon=0.2"]).teacher == GroupTeacherConfig(epsilon=0.2)
+    two = UniformTeacherConfig(groups=GroupingConfig(count=2), window=5)
+    assert read_config(path, ["teacher=uniform", "teacher.groups.count=2", "teacher.window=5"]).teacher == two
+    with pytest.raises(UsageError, match=r"--set teacher\.kind\.x=1: teacher\.kind is a value"):
+        read_config(path, ["teacher=uniform", "teacher.kind.x=1"])
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
@@ -240,6 +259,22 @@ def test_every_recipe_is_a_configuration_that_a_run_can_be_made_of(recipe: Path)
         assert ROOT / "recipes" / other in RECIPES
 
 
+def test_one_recipe_is_of_real_and_synthetic_people_and_has_a_teacher() -> None:
+    recipe = ROOT / "recipes" / "mpii_synthetic.yaml"
+    config = read_config(recipe)
+    assert isinstance(config.teacher, GroupTeacherConfig)
+    assert {entry.kind for entry in config.data.sets.values()} == {"mpii", "shards"}
+    text = recipe.read_text(encoding="utf-8")
+    documents = [(ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("training.md", "evaluation.md")]
+    # What is kept from training is what is measured.
+    val = config.data.sets["mpii"].options["val"]
+    assert f"--only {val}" in text
+    assert f"--only {val}" in documents[0]
+    assert all("groups_v12.mat" in document for document in documents)
+    for command in re.findall(r"^#   (ltsh .*)$", text, re.MULTILINE):
+        assert command in documents[0]
+
+
 def test_there_are_recipes() -> None:
     assert len(RECIPES) >= 3
 
@@ -292,6 +327,68 @@ def test_every_key_is_in_the_document_with_its_default() -> None:
             assert yaml.safe_load(shown) == (list(default) if isinstance(default, tuple) else default), key
 
 
+def test_every_key_of_a_teacher_is_in_its_document() -> None:
+    text = (ROOT / "docs" / "teacher.md").read_text(encoding="utf-8").partition("## What to expect")[0]
+    rows = {
+        name for cell in re.findall(r"^\|([^|]*)\|", text, re.MULTILINE) for name in re.findall(r"`([a-z_]+)`", cell)
+    }
+    keys = {"groups", "network", "kind"}
+    for model in (GroupTeacherConfig, UniformTeacherConfig, FixedTeacherConfig, RandomTeacherConfig):
+        assert set(model.model_fields) - keys <= rows
+    assert set(GroupingConfig.model_fields) | set(TeacherNetworkConfig.model_fields) <= rows
+
+
+@pytest.mark.parametrize(
+    ("key", "nowhere", "said"),
+    [
+        ("data.sets.real.path", "/nowhere", "/nowhere: there is no such file or folder check the path"),
+        (
+            "data.sets.real.path",
+            "lspet",
+            "lspet: there is no such file or folder check the path; it is looked for from",
+        ),
+        ("data.sets.real.path", "~no.such.user/set", "~no.such.user/set: there is no such file or folder"),
+        ("data.sets.real.path", "/dev/null", "/dev/null: is a device or a pipe"),
+        ("init", "/nowhere.safetensors", "/nowhere.safetensors: cannot be read"),
+        ("skeleton", "/nowhere.yaml", "/nowhere.yaml: neither a built-in skeleton"),
+        ("teacher.network.trunk_weights", "/nowhere.pth", "/nowhere.pth: cannot be read"),
+    ],
+)
+def test_a_file_that_is_not_there_is_named_with_its_key_whoever_named_it(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    key: str,
+    nowhere: str,
+    said: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    whole = tiny_config().model_dump(mode="json")
+    if key.startswith("data"):
+        whole["data"]["sets"]["real"]["kind"] = "shards"
+    if key.startswith("teacher"):
+        whole["data"]["mix"] = {"real": 0.5, "synthetic": 0.5}
+        whole["teacher"] = {
+            "kind": "group",
+            "network": {"input_size": 32},
+            "groups": {"boundaries": "quantile", "count": 2},
+        }
+    Path("sound.yaml").write_text(yaml.safe_dump(whole), encoding="utf-8")
+    assert main(["train", "sound.yaml", "--set", f"{key}={nowhere}", "--out", "run"]) == 3
+    assert f"{key}: {said}" in " ".join(capsys.readouterr().err.split())
+    _set(whole, key, nowhere)
+    Path("broken.yaml").write_text(yaml.safe_dump(whole), encoding="utf-8")
+    assert main(["train", "broken.yaml", "--out", "run"]) == 3
+    assert f"{key}: {said}" in " ".join(capsys.readouterr().err.split())
+
+
+def _set(data: dict[str, Any], key: str, value: Any) -> None:
+    *outer, last = key.split(".")
+    for part in outer:
+        data = data[part]
+    data[last] = value
+
+
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [
@@ -316,11 +413,7 @@ def test_the_exit_code_says_where_the_mistake_is(
     sound.write_text(yaml.safe_dump(whole), encoding="utf-8")
     assert main(["train", str(sound), "--set", f"{key}={json.dumps(value)}", "--out", str(tmp_path / "run")]) == 2
     assert f"--set {key}={json.dumps(value)}: {said}" in " ".join(capsys.readouterr().err.split())
-    inner = whole
-    *outer, last = key.split(".")
-    for part in outer:
-        inner = inner[part]
-    inner[last] = value
+    _set(whole, key, value)
     broken = tmp_path / "broken.yaml"
     broken.write_text(yaml.safe_dump(whole), encoding="utf-8")
     assert main(["train", str(broken), "--set", "steps=2", "--out", str(tmp_path / "run")]) == 3

@@ -13,9 +13,11 @@ import pytest
 import torch
 
 from ltsh_deploy.cli.main import main
-from ltsh_deploy.errors import InputError
+from ltsh_deploy.datasets import Sample
+from ltsh_deploy.errors import ImageError, InputError
 from ltsh_deploy.train import start
 from ltsh_deploy.train.config import RunConfig
+from ltsh_deploy.train.loop import Record
 from ltsh_deploy.train.sessions import Session, differences
 from ltsh_deploy.train.start import prepare
 from ltsh_deploy.train.state import load_state
@@ -131,21 +133,59 @@ def test_other_boundaries_of_the_groups_are_noticed(tmp_path: Path, caplog: pyte
     assert "people in the groups was " in caplog.text
 
 
-def test_skipped_people_are_counted_over_all_sessions(tmp_path: Path) -> None:
-    run, _ = trained(tiny_config(steps=1), tmp_path)
-    run._maker.skipped["pictures that cannot be read"] = 3
-    run.save()
-    again = prepare(tiny_config(steps=2), tmp_path, resume=True)
-    assert again.skipped == {"pictures that cannot be read": 3}
-    again._maker.skipped["crops without anything to learn"] = 2
-    again.train()
-    counts = {"pictures that cannot be read": 3, "crops without anything to learn": 2}
-    assert again.skipped == load_state(tmp_path / "state.pt")["skipped"] == counts
+def test_what_a_killed_run_counts_and_averages_is_what_an_uninterrupted_one_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = Sample.read_image
+
+    def read_image(self: Sample) -> Any:
+        if self.split == "train" and int(self.id[1:]) % 3 == 0:
+            raise ImageError(f"{self.id}: is broken")
+        return read(self)
+
+    def told(records: list[Record]) -> list[Any]:
+        return [
+            (each.step, {name: value for name, value in each.values.items() if name not in ("images_per_s", "wait")})
+            for each in records
+            if each.kind == "train"
+        ]
+
+    class Killed(BaseException):
+        pass
+
+    def kill(record: Record) -> None:
+        if record.step == 8:
+            raise Killed
+
+    monkeypatch.setattr(Sample, "read_image", read_image)
+    # The prefetch is far ahead of the checkpoint, and the checkpoint lies between two lines of the log.
+    config = tiny_config(steps=12, checkpoint_every=6, log_every=4, prefetch=12, validation={"every": 12})
+    whole, records = trained(config, tmp_path / "whole")
+    with pytest.raises(Killed):
+        prepare(config, tmp_path / "parts").train(kill)
+    run, rest = trained(config, tmp_path / "parts", resume=True)
+    assert sum(whole.skipped.values()) >= 12
+    assert run.skipped == whole.skipped == load_state(tmp_path / "parts" / "state.pt")["skipped"]
+    assert told(rest) == told(records)[1:]
+    same_states(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_a_run_goes_on_with_a_teacher_if_it_began_with_one_and_only_then(tmp_path: Path) -> None:
+    data = tiny_config().data.model_dump() | {"mix": HALF}
+    taught, alone = tiny_config(data=data, teacher=TEACHER, steps=1), tiny_config(data=data, steps=1)
+    trained(taught, tmp_path / "taught")
+    trained(alone, tmp_path / "alone")
+    before = (tmp_path / "taught" / "state.pt").read_bytes()
+    with pytest.raises(InputError, match="the run began with a teacher, and the configuration asks for none"):
+        trained(alone, tmp_path / "taught", resume=True)
+    with pytest.raises(InputError, match="the run began without a teacher, and the configuration asks for one"):
+        trained(taught, tmp_path / "alone", resume=True)
+    assert (tmp_path / "taught" / "state.pt").read_bytes() == before
 
 
 def test_states_that_say_nothing_of_sessions_and_data_go_on(finished: Path, tmp_path: Path) -> None:
     state = torch.load(finished, weights_only=True)
-    for key in ("sessions", "data", "skipped"):
+    for key in ("sessions", "data", "skipped", "meter"):
         del state[key]
     torch.save(state | {"window": state["window"] | {"sums": torch.zeros(4, dtype=torch.float64)}}, tmp_path / "old.pt")
     run = resumed_from(tmp_path / "old.pt", tmp_path, steps=3)
@@ -239,6 +279,8 @@ def _wrong() -> Iterator[tuple[str, Any]]:
         ("sessions", [3]),
         ("sessions", [{"step": 1}]),
     )
+    sums = {"losses": torch.zeros(2), "norm": 1.0, "steps": 1}
+    yield from (("meter", change if change == 3 else sums | change) for change in (3, {"losses": 3}, {"steps": 0}))
     yield from (("data", 3), ("network", {"a": 3}), ("network", {}), ("optimiser", {}), ("scaler", 3), ("config", {}))
     yield from (("optimiser", {"state": [], "param_groups": 3}), ("average", {"a": torch.zeros(1)}))
 

@@ -194,6 +194,17 @@ def test_synthetic_samples_come_from_the_teachers_group(tmp_path: Path, monkeypa
             assert int(name.split(" p")[1]) % 4 == groups[step // 3]
 
 
+def test_the_random_teacher_only_keeps_a_record(tmp_path: Path) -> None:
+    """docs/teacher.md: training is, to the bit, what it is without a teacher."""
+    data = tiny_config().data.model_dump() | {"mix": HALF}
+    _, alone = trained(tiny_config(data=data), tmp_path / "alone")
+    _, recorded = trained(tiny_config(data=data, teacher={"kind": "random", "window": 3}), tmp_path / "random")
+    assert losses(recorded) == losses(alone)
+    windows = [record for record in recorded if record.kind == "window"]
+    assert [(record.step, record.values["group"]) for record in windows] == [(3, None), (6, None)]
+    assert all(record.values["synthetic_signal"] > 0 for record in windows)
+
+
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_batch(tmp_path: Path) -> None:
     run = prepare(tiny_config(optimiser={"lr": 1e30}, average=0), tmp_path)
     with pytest.raises(TrainingError, match="no longer a number") as caught:
@@ -307,8 +318,8 @@ def test_a_picture_that_cannot_be_read_is_replaced_and_counted(monkeypatch: pyte
         sampler = Sampler(pools.training, pools.parts, config.batch, config.seed)
         make = CropMaker(sampler, config, 8)
         with Loader(make, range(config.batch), workers, 2) as loader:
-            found = [batch.names for batch in loader.batches(0, 10)]
-        return found, make.skipped["pictures that cannot be read"]
+            batches = list(loader.batches(0, 10))
+        return [batch.names for batch in batches], sum(b.skipped["pictures that cannot be read"] for b in batches)
 
     first, count = names(1)
     assert not {name for step in first for name in step} & {f"real: p{i}" for i in range(5)}

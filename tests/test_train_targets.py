@@ -72,6 +72,17 @@ def test_targets_of_a_whole_skeleton_and_other_widths_are_those_of_the_reference
         np.testing.assert_array_equal(targets.pafs[i].numpy(), fields.pafs)
 
 
+def test_a_joint_just_out_of_view_makes_no_peak_at_the_edge() -> None:
+    """The one difference from the reference, which draws what of the Gaussian lies on the map."""
+    person = np.array([labelled((-3.0, 12.0), None, None)])
+    reference = encode_fields(person[..., :2], LINE, (H, W)).heatmaps[0]
+    assert reference.max() > 0.5
+    assert reference.argmax() % W == 0
+    targets = targets_of(people_of(person[None]))
+    assert not targets.heatmaps[0, 0].any()
+    assert targets.counts[0] == 0
+
+
 def test_a_limb_with_one_joint_out_of_view_is_drawn_up_to_the_edge() -> None:
     joints = np.array([[labelled((19.5, 11.5), (200.0, 11.5), None)]])
     targets = targets_of(people_of(joints))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from types import TracebackType
@@ -53,6 +53,7 @@ class Batch:
         ignored: [N, h, w] bool, cells that do not count.
         is_synthetic: [N] whether the person in the middle is.
         names: of the crops.
+        skipped: reason to the number of people who could not be used in their places.
     """
 
     images: Tensor
@@ -60,6 +61,7 @@ class Batch:
     ignored: Tensor
     is_synthetic: Tensor
     names: tuple[str, ...]
+    skipped: Mapping[str, int]
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on another device."""
@@ -68,7 +70,7 @@ class Batch:
         images, ignored, synthetic = (
             part.pin_memory().to(device, non_blocking=True) for part in (self.images, self.ignored, self.is_synthetic)
         )
-        return Batch(images, self.people.to(device), ignored, synthetic, self.names)
+        return Batch(images, self.people.to(device), ignored, synthetic, self.names, self.skipped)
 
 
 def collate(crops: Sequence[Crop]) -> Batch:
@@ -90,6 +92,7 @@ def collate(crops: Sequence[Crop]) -> Batch:
         torch.from_numpy(np.stack([crop.ignored for crop in crops])),
         torch.tensor([bool(crop.is_synthetic[0]) for crop in crops]),
         tuple(crop.name for crop in crops),
+        sum((Counter(crop.skipped) for crop in crops), Counter()),
     )
 
 
@@ -97,20 +100,17 @@ class CropMaker:
     """Makes the crop of a step's slot. It may be called from many threads at once.
 
     A person whose picture cannot be read, or whose crop would hold nothing to learn, is counted, and another one of the
-    same pool is drawn in their place.
+    same pool is drawn in their place. The crop carries the count: crops are made ahead of time, and those that a run
+    is stopped before are made again when it goes on.
 
     Args:
         sampler: says who is in the middle.
         config: of the run: how a person becomes a crop, and the seed of all draws.
         stride: pixels a cell.
-
-    Attributes:
-        skipped: reason to the number of people skipped so far; a picture that comes again is counted again.
     """
 
     def __init__(self, sampler: Sampler, config: RunConfig, stride: int) -> None:
         self._sampler, self._config, self._stride = sampler, config, stride
-        self.skipped: Counter[str] = Counter()
         self._reported: set[str] = set()
         self._lock = threading.Lock()
 
@@ -135,9 +135,10 @@ class CropMaker:
         Raises:
             InputError: when one person after the other cannot be used.
         """
-        crop = self._composed(rng, _Source(pool, row, choice), self._config.compose)
+        source = _Source(pool, row, choice, Counter())
+        crop = self._composed(rng, source, self._config.compose)
         crop.image[...] = change_colours(rng, self._config.colour, crop.image)
-        return crop
+        return replace(crop, skipped=source.skipped)
 
     def _composed(self, rng: np.random.Generator, source: _Source, options: ComposeConfig) -> Crop:
         size = self._config.size
@@ -160,12 +161,13 @@ class CropMaker:
         try:
             alpha = cut_out(other.sample, other.person, other.warp, other.crop, other.picture)
         except InputError as error:
-            self._skip("masks that cannot be read", error.message)
+            self._skip(source, "masks that cannot be read", error.message)
             return crop
         return paste(crop, other.crop, alpha, self._stride) or crop
 
     def _another(self, rng: np.random.Generator, source: _Source) -> _Source:
-        return _Source(*self._sampler.redraw(source.pool, source.choice, rng), source.choice)
+        pool, row = self._sampler.redraw(source.pool, source.choice, rng)
+        return replace(source, pool=pool, row=row)
 
     def _crop(
         self,
@@ -195,21 +197,21 @@ class CropMaker:
                 crop = make_crop(sample, person, warp, self._stride, f"{pool.name}: {sample.id}", image)
             except InputError as error:
                 problem = error.message
-                self._skip("pictures that cannot be read", problem)
+                self._skip(source, "pictures that cannot be read", problem)
             else:
                 # Who is pasted may lie out of view; then there is nothing to paste.
                 if crop.is_useful or shift is not None:
                     return _Made(crop, sample, person, warp, (image.shape[1], image.shape[0]))
                 problem = f"{crop.name}: nothing to learn in the crop"
-                self._skip("crops without anything to learn")
+                self._skip(source, "crops without anything to learn")
             source = self._another(rng, source)
         raise InputError(
             f"data set {source.pool.name!r}: {_ATTEMPTS} people in a row could not be used; the last: {problem}"
         )
 
-    def _skip(self, reason: str, message: str = "") -> None:
+    def _skip(self, source: _Source, reason: str, message: str = "") -> None:
+        source.skipped[reason] += 1
         with self._lock:
-            self.skipped[reason] += 1
             new = message and message not in self._reported
             self._reported.add(message)
         if new:
@@ -218,11 +220,12 @@ class CropMaker:
 
 @dataclass(frozen=True, eq=False)
 class _Source:
-    """Somebody, and among whom another one is to be looked for."""
+    """Somebody, among whom another one is to be looked for, and who was skipped for the crop that is being made."""
 
     pool: Pool
     row: int
     choice: Choice | None
+    skipped: Counter[str]
 
 
 @dataclass(frozen=True, eq=False)

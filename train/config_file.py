@@ -80,16 +80,21 @@ def blame(path: str | Path, overrides: Sequence[str] = ()) -> Iterator[None]:
 
 @contextmanager
 def about_key(key: str) -> Iterator[None]:
-    """Errors of usage inside are errors of the configuration, at this key.
+    """Errors of usage inside are errors of the configuration, at this key; files that cannot be used are named with it.
 
     Raises:
         ConfigError: in place of a UsageError.
+        InputError: in place of one that is not of the configuration.
     """
     try:
         yield
-    except UsageError as error:
+    except ConfigError:
+        raise
+    except (UsageError, InputError) as error:
         message = error.message if error.message.startswith(key) else f"{key}: {error.message}"
-        raise ConfigError(message, error.remedy, key) from None
+        if isinstance(error, UsageError):
+            raise ConfigError(message, error.remedy, key) from None
+        raise type(error)(message, error.remedy) from None
 
 
 def dump_config(config: RunConfig) -> str:
@@ -131,6 +136,10 @@ def _override(data: dict[Any, Any], override: str) -> None:
         value = parse_yaml(text)
     except ValueError as error:
         raise UsageError(f"--set {override}: the value {error}") from None
+    from ltsh_deploy.train.teacher_config import spelled_out
+
+    if parts[0] == "teacher" and len(parts) > 1:
+        data["teacher"] = spelled_out(data.get("teacher"))
     inner = data
     for depth, part in enumerate(parts[:-1], start=1):
         if inner.get(part) is None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +34,7 @@ class Crop:
         among_real: [P] rendered people in a picture with real ones.
         ignored: [h, w] bool, cells that do not count.
         name: of the data set and the sample, for messages.
+        skipped: reason to the number of people who could not be used in its place.
     """
 
     image: Image
@@ -43,6 +45,7 @@ class Crop:
     among_real: npt.NDArray[np.bool_]
     ignored: npt.NDArray[np.bool_]
     name: str
+    skipped: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def is_useful(self) -> bool:

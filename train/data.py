@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from ltsh_deploy.datasets import open_dataset
+from ltsh_deploy.datasets import KINDS, open_dataset
+from ltsh_deploy.datasets.opening import check_path
 from ltsh_deploy.errors import InputError
 from ltsh_deploy.skeletons import Skeleton
 from ltsh_deploy.train.config_file import about_key
@@ -47,6 +48,9 @@ def open_pools(config: DataConfig, skeleton: Skeleton) -> Pools:
     datasets = {}
     for name, entry in config.sets.items():
         if name in used:
+            with about_key(f"data.sets.{name}.path"):
+                if entry.kind in KINDS:
+                    check_path(entry.path)
             with about_key(f"data.sets.{name}"):
                 datasets[name] = open_dataset(entry.kind, entry.path, **{"name": name, **entry.options})
     validation = config.validation

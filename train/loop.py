@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import torch
 from torch import distributed
 
-from ltsh_deploy.errors import ConfigError, InputError, TrainingError
+from ltsh_deploy.errors import ConfigError, TrainingError
 from ltsh_deploy.images import Image
 from ltsh_deploy.network_base import PoseNetwork
 from ltsh_deploy.train.bad_batch import save_bad_batch
@@ -28,7 +28,7 @@ from ltsh_deploy.train.optimisation import learning_rate
 from ltsh_deploy.train.processes import first_alone, gathered, num_processes, rank, together
 from ltsh_deploy.train.sampling import Sampler
 from ltsh_deploy.train.sessions import Session, changes_since, data_facts, read_sessions
-from ltsh_deploy.train.state import save_state
+from ltsh_deploy.train.state import check_goes_on, save_state
 from ltsh_deploy.train.student import Student
 from ltsh_deploy.train.teacher import Choice, Teacher
 from ltsh_deploy.train.windows import WindowRecorder
@@ -108,6 +108,7 @@ class Run:
         self._interruption, self._meter = Interruption(), Meter()
         self._keeper = Keeper(config, out, pools, device)
         self._data = data_facts(pools, groups)
+        self._skipped: Counter[str] = Counter()
         self._skipped_before: Counter[str] = Counter()
         self.skipped: Counter[str] = Counter()
         self.sessions = [session]
@@ -141,7 +142,7 @@ class Run:
         slots = range(self._rank, self.config.batch, self._processes)
         loader = Loader(self._maker, slots, self.config.workers, self.config.prefetch)
         with self._interruption.heeded(), loader:
-            self._meter.begin(self.step)
+            self._meter.start()
             if self.step == self.config.steps:
                 first_alone(lambda: self._measure() if self._keeper.lacks_best else None)
                 self.save()
@@ -163,11 +164,12 @@ class Run:
             waiting = time.perf_counter()
             batch = together(lambda: next(batches))
             self._meter.waited += time.perf_counter() - waiting
+            self._skipped.update(batch.skipped)
             losses, norm, interrupted = self._train_step(batch)
             self._meter.add(losses, norm, config.batch)
             if self.step % config.log_every == 0 or self.step == config.steps:
                 rate = learning_rate(config.optimiser.lr, config.schedule, self.step - 1, config.steps)
-                self._tell(Record("train", self.step, {**self._meter.take(self.step), "lr": rate}))
+                self._tell(Record("train", self.step, {**self._meter.take(), "lr": rate}))
             if choice is not None and self.step == end:
                 self._end_window(choice)
             self._keep_records(interrupted)
@@ -239,7 +241,7 @@ class Run:
             OutputError: when one cannot be written.
         """
         window = self._recorder.state_dict()
-        self.skipped = sum(map(Counter, gathered(dict(self._maker.skipped))), self._skipped_before)
+        self.skipped = sum(map(Counter, gathered(dict(self._skipped))), self._skipped_before)
         first_alone(lambda: self._write(window))
 
     def _write(self, window: Mapping[str, Any]) -> None:
@@ -253,6 +255,7 @@ class Run:
             "skeleton": self.network.skeleton.to_dict(),
             "teacher": self._teacher.state_dict() if self._teacher is not None else None,
             "window": window,
+            "meter": self._meter.state_dict(),
             **self._keeper.state_dict(),
             **self._student.state_dict(),
         }
@@ -265,7 +268,7 @@ class Run:
             state: from :func:`~ltsh_deploy.train.state.load_state`.
 
         Raises:
-            InputError: when it is of another network, skeleton or teacher.
+            InputError: when it is of another network, skeleton or teacher, or of a run with one more or less.
             ConfigError: when it has more steps behind it than the run shall have.
         """
         together(lambda: self._take_up(state))
@@ -275,21 +278,12 @@ class Run:
 
     def _take_up(self, state: Mapping[str, Any]) -> None:
         """What each process takes up by itself."""
-        where, steps = self.folder / STATE, self.config.steps
+        where, steps = str(self.folder / STATE), self.config.steps
+        check_goes_on(state, where, steps, self.network.skeleton, has_teacher=self._teacher is not None)
         self.step = state["step"]
-        if self.step > steps:
-            raise ConfigError(
-                f"steps: {steps} are asked for, and the run has done {self.step}", "Ask for more.", "steps"
-            )
-        if state["skeleton"] != self.network.skeleton.to_dict():
-            raise InputError(
-                f"{where}: is of a network with another skeleton", "Resume with the configuration the run began with."
-            )
         self._student.load_state_dict(state)
-        if self._teacher is not None and state["teacher"] is None:
-            raise InputError(f"{where}: knows of no teacher; the run began without one")
-        changes = changes_since(state, self.config, self._data, str(where))
-        sessions = read_sessions(state, str(where))
+        changes = changes_since(state, self.config, self._data, where)
+        sessions = read_sessions(state, where)
         now = replace(self.sessions[0], step=self.step, changes=changes)
         # Where no step is left, nothing is made by other code.
         if now.differs(sessions[-1]) and (changes or self.step < steps):
@@ -297,3 +291,4 @@ class Run:
         self.sessions = sessions
         self._skipped_before = self.skipped = Counter(state.get("skipped") or {})
         self._keeper.load_state_dict(state)
+        self._meter.load_state_dict(state.get("meter") or {})

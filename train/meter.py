@@ -3,45 +3,65 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from typing import Any
 
+import torch
 from torch import Tensor
 
 __all__ = ["Meter"]
 
 
 class Meter:
-    """Means over the steps since the last record.
+    """Means over the steps since the last record, those of a session before among them.
+
+    Speed is this session's alone: the time that a run was stopped for is nobody's.
 
     Attributes:
-        waited: seconds spent waiting for data since then.
+        waited: seconds spent waiting for data since the last record, or since the start.
     """
 
     def __init__(self) -> None:
-        self.begin(0)
+        self._clear()
+        self.start()
 
-    def begin(self, step: int) -> None:
-        """Start afresh after so many steps."""
-        self._first, self._begun, self.waited = step, time.perf_counter(), 0.0
-        self._losses: Tensor | None = None
-        self._norm, self._images = 0.0, 0
+    def _clear(self) -> None:
+        self._losses = torch.zeros(0)
+        self._norm, self._steps = 0.0, 0
+
+    def start(self) -> None:
+        """Count time, and the images that speed is made of, from now on."""
+        self._begun, self._images, self.waited = time.perf_counter(), 0, 0.0
 
     def add(self, losses: Tensor, norm: float, images: int) -> None:
-        """Take in a step."""
-        self._losses = losses if self._losses is None else self._losses + losses
+        """Take in a step: [S] losses of the stages, the gradient's norm, and how many images it learned from."""
+        self._losses = self._losses.to(losses.device) + losses if self._steps else losses
         self._norm += norm
+        self._steps += 1
         self._images += images
 
-    def take(self, step: int) -> dict[str, float]:
+    def take(self) -> dict[str, float]:
         """Losses, the gradient's norm, images a second and the share of the time spent waiting for data."""
-        assert self._losses is not None
-        seconds, steps = time.perf_counter() - self._begun, step - self._first
-        stages = (self._losses / steps).tolist()
+        assert self._steps
+        seconds = time.perf_counter() - self._begun
+        stages = (self._losses / self._steps).tolist()
         record = {
             "loss": sum(stages),
             **{f"loss_stage{i + 1}": stage for i, stage in enumerate(stages)},
-            "gradient_norm": self._norm / steps,
+            "gradient_norm": self._norm / self._steps,
             "images_per_s": self._images / seconds,
             "wait": self.waited / seconds,
         }
-        self.begin(step)
+        self._clear()
+        self.start()
         return record
+
+    def state_dict(self) -> dict[str, Any]:
+        """The sums over the steps since the last record; no times, which no two runs have alike."""
+        return {"losses": self._losses, "norm": self._norm, "steps": self._steps}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on with sums that were saved; with none where the state is empty."""
+        self._clear()
+        if state:
+            self._losses, self._norm, self._steps = state["losses"], state["norm"], state["steps"]

@@ -142,7 +142,8 @@ def create_student(config: RunConfig, skeleton: Skeleton) -> PoseNetwork:
     network = create_network(config.network.name, skeleton, config.seed, **config.network.config)
     if config.init is None:
         return network
-    first, _ = load_checkpoint(config.init)
+    with about_key("init"):
+        first, _ = load_checkpoint(config.init)
     for what, own, other in (
         ("network", network.name, first.name),
         ("configuration of the network", network.config, first.config),

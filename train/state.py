@@ -18,13 +18,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ltsh_deploy.errors import InputError
+from ltsh_deploy.errors import ConfigError, InputError
+from ltsh_deploy.skeletons import Skeleton
 from ltsh_deploy.whole_files import WholeFile
 
-__all__ = ["FORMAT_VERSION", "load_state", "save_state"]
+__all__ = ["FORMAT_VERSION", "check_goes_on", "load_state", "save_state"]
 
 FORMAT_VERSION = 1
 _KEYS = ("version", "step", "config", "skeleton", "network", "optimiser", "scaler", "best", "teacher", "window")
+_AS_BEGUN = "Resume with the configuration the run began with."
 _REMEDY = "Without it the run cannot go on; begin another one from its last.safetensors with --set init=FILE."
 
 
@@ -85,6 +87,32 @@ def load_state(path: Path) -> dict[str, Any]:
     return loaded
 
 
+def check_goes_on(state: Mapping[str, Any], where: str, steps: int, skeleton: Skeleton, *, has_teacher: bool) -> None:
+    """Refuse a state that a run with this configuration cannot go on from.
+
+    Args:
+        state: from :func:`load_state`.
+        where: it is from, for messages.
+        steps: of the run.
+        skeleton: that its network learns.
+        has_teacher: whether it has one, of whatever kind.
+
+    Raises:
+        ConfigError: when more steps are done than the run shall have.
+        InputError: when the state is of another skeleton, or of a run with a teacher where this one has none, or
+            without where it has one.
+    """
+    if state["step"] > steps:
+        raise ConfigError(
+            f"steps: {steps} are asked for, and the run has done {state['step']}", "Ask for more.", "steps"
+        )
+    if state["skeleton"] != skeleton.to_dict():
+        raise InputError(f"{where}: is of a network with another skeleton", _AS_BEGUN)
+    if has_teacher != (state["teacher"] is not None):
+        began, asked = ("without a teacher", "one") if has_teacher else ("with a teacher", "none")
+        raise InputError(f"{where}: the run began {began}, and the configuration asks for {asked}", _AS_BEGUN)
+
+
 # What zipfile and torch raise for archives that were not written by :func:`save_state`, or not read as they were.
 _DAMAGES = (
     zipfile.BadZipFile,
@@ -116,6 +144,8 @@ def _mistakes(state: Mapping[str, Any]) -> Iterator[str]:
             yield f"{key!r} is no dictionary"
     if not all(type(count) is int for count in (state.get("skipped") or {}).values()):
         yield "'skipped' holds no counts"
+    if state.get("meter") is not None and not _is_meter(state["meter"]):
+        yield "'meter' holds no sums"
     if not isinstance(state.get("sessions", []), list):
         yield "'sessions' is no list"
     for key in ("network", "average", "optimiser"):
@@ -134,6 +164,15 @@ def _mistakes(state: Mapping[str, Any]) -> Iterator[str]:
 
 def _is_float(value: object, *dimensions: int) -> bool:
     return isinstance(value, Tensor) and value.is_floating_point() and value.ndim in dimensions
+
+
+def _is_meter(value: object) -> bool:
+    if not isinstance(value, dict):
+        return False
+    losses: Any = value.get("losses")
+    norm, steps = value.get("norm"), value.get("steps")
+    counted = type(norm) is float and type(steps) is int and steps >= 0
+    return counted and _is_float(losses, 1) and bool(len(losses)) == bool(steps)
 
 
 def _tensors(value: object) -> Iterator[Tensor]:

@@ -1,6 +1,8 @@
 """Target maps and their weights, for a batch of crops, on the device the network is trained on.
 
-:func:`ltsh_deploy.encode.encode_fields` defines the maps; these are the same numbers. The weights say which cells
+:func:`ltsh_deploy.encode.encode_fields` defines the maps. These are the same numbers, but for joints out of view: of
+their Gaussians it draws what lies on the map, and here is nothing, since the highest of those cells, at the edge, would
+be a peak where there is no joint. Limbs are drawn as far as they are in view, in both. The weights say which cells
 count:
 
 * Outside the picture, and where the data set says so, nothing does.

@@ -43,7 +43,7 @@ class Choice:
     """Where the synthetic samples of one window come from.
 
     Attributes:
-        group: its number; None: from every synthetic sample alike.
+        group: its number; None: they come in turn, whatever their group.
         probabilities: [G] what the teacher thought of the groups when it chose; empty where it has no groups.
         explored: chosen uniformly, whatever the probabilities.
         window: its number, from 0.
@@ -174,7 +174,10 @@ class _Control:
 
 
 class RandomTeacher(_Control):
-    """Control: plain random sampling of all synthetic people, whatever their group."""
+    """Control: synthetic people come in turn, in a random order, whatever their group, as without a teacher.
+
+    What it adds is the record of each window, to lay beside those of a teacher that chooses.
+    """
 
     kind = "random"
 
@@ -215,24 +218,14 @@ class UniformTeacher(_Control):
     """Control: every group that may be chosen is as likely as any other.
 
     Args:
-        usable: [G] which may.
+        usable: [G] which may, at least one.
         seed: of the draws.
-
-    Raises:
-        InputError: when none may.
     """
 
     kind = "uniform"
 
     def __init__(self, usable: Sequence[bool], seed: int = 0) -> None:
-        if not any(usable):
-            raise InputError(
-                f"teacher: none of the {len(usable)} groups has as many samples as one batch", _FEWER_GROUPS
-            )
         super().__init__([good / sum(usable) for good in usable], seed)
-
-
-_FEWER_GROUPS = "Ask for fewer groups, set other boundaries (teacher.groups), train with smaller batches or more data."
 
 
 def create_teacher(
@@ -248,7 +241,7 @@ def create_teacher(
 
     Args:
         config: its kind and options.
-        counts: [G] synthetic samples in each group; not looked at where plain random samples are asked for.
+        counts: [G] synthetic samples in each group; not looked at where ``random`` is asked for.
         seed: of its draws and of its network's first weights.
         device: where its network runs.
         batch_size: a group with fewer samples than this cannot be chosen.
@@ -267,14 +260,14 @@ def create_teacher(
         return RandomTeacher(seed)
     if config.kind == "fixed":
         return FixedTeacher(config.probabilities, usable, seed)
-    if config.kind == "uniform":
-        return UniformTeacher(usable, seed)
     if sum(usable) < 2:
         raise InputError(
             f"teacher: of {len(usable)} groups with {[int(count) for count in counts]} samples, "
             f"{sum(usable)} have as many as one batch ({batch_size}); a choice needs two",
-            _FEWER_GROUPS,
+            "Ask for fewer groups, set other boundaries (teacher.groups), train with smaller batches or more data.",
         )
+    if config.kind == "uniform":
+        return UniformTeacher(usable, seed)
     from ltsh_deploy.train.group_teacher import create_group_teacher
 
     return create_group_teacher(config, usable, seed, device, student_features)

@@ -17,6 +17,7 @@ __all__ = [
     "TeacherConfig",
     "TeacherNetworkConfig",
     "UniformTeacherConfig",
+    "spelled_out",
 ]
 
 Channels = Annotated[int, Field(ge=1, le=4096)]
@@ -86,7 +87,7 @@ class _AnyTeacherConfig(ConfigPart):
 
 
 class RandomTeacherConfig(_AnyTeacherConfig):
-    """Control: every synthetic sample is as likely as any other."""
+    """Control: synthetic samples come in turn, as without a teacher; each window is recorded."""
 
     kind: Literal["random"] = "random"
 
@@ -141,16 +142,20 @@ class GroupTeacherConfig(_AnyTeacherConfig):
     network: TeacherNetworkConfig = TeacherNetworkConfig()
 
 
-def _kind_alone(value: Any) -> Any:
-    """``teacher: uniform`` is short for ``teacher: {kind: uniform}``."""
+def spelled_out(teacher: Any) -> Any:
+    """``teacher: uniform`` is short for ``teacher: {kind: uniform}``; anything else is left as it is."""
+    return {"kind": teacher} if isinstance(teacher, str) else teacher
+
+
+def _with_kind(value: Any) -> Any:
     if isinstance(value, dict) and "kind" not in value:
         raise ValueError("kind is missing; it says which teacher: group, uniform, fixed or random")
-    return {"kind": value} if isinstance(value, str) else value
+    return spelled_out(value)
 
 
 #: A field of this type takes the name of a teacher, or a mapping with ``kind`` and that teacher's options.
 TeacherConfig = Annotated[
     GroupTeacherConfig | UniformTeacherConfig | FixedTeacherConfig | RandomTeacherConfig,
     Field(discriminator="kind"),
-    BeforeValidator(_kind_alone),
+    BeforeValidator(_with_kind),
 ]

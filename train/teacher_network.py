@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ltsh_deploy.errors import ModelFileError, UsageError
+from ltsh_deploy.train.config_file import about_key
 
 if TYPE_CHECKING:
     from ltsh_deploy.networks import PoseNetwork
@@ -100,7 +101,8 @@ def create_teacher_network(
             nn.init.zeros_(module.bias)
     nn.init.normal_(layers[-1].weight, std=_FIRST_LOGITS_STD, generator=generator)
     if config.trunk_weights is not None:
-        load_trunk(network, config.trunk_weights)
+        with about_key("teacher.network.trunk_weights"):
+            load_trunk(network, config.trunk_weights)
     return network
 
 

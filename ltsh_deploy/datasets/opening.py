@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import date
@@ -24,7 +25,7 @@ from ltsh_deploy.datasets.skips import Skips
 from ltsh_deploy.errors import InputError, UsageError
 from ltsh_deploy.skeletons import LTSH15, Skeleton
 
-__all__ = ["KINDS", "open_dataset", "reader_options"]
+__all__ = ["KINDS", "check_path", "open_dataset", "reader_options"]
 
 _READERS: Mapping[str, Callable[..., tuple[list[Picture], Skeleton]]] = {
     "mpii": read_mpii,
@@ -76,7 +77,7 @@ def open_dataset(
     number = isinstance(limit, int | float) and not isinstance(limit, bool)
     if limit is not None and not (number and 1 <= limit < math.inf):
         raise UsageError(f"ignore_outside must be a factor of 1 or more, got {limit!r}")
-    path = Path(path).expanduser()
+    path = _at_home(path)
     skips = Skips(path)
     if kind in _READERS:
         samples, skeleton = _read(kind, path, split, options, skips)
@@ -104,6 +105,25 @@ def reader_options(kind: str) -> tuple[str, ...]:
     return tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.name != "split")
 
 
+def check_path(path: str | Path) -> None:
+    """Refuse a path at which no data set of :data:`KINDS` can be.
+
+    Raises:
+        InputError: when there is nothing, or a device or a pipe.
+    """
+    path = _at_home(path)
+    remedy = "check the path" if path.is_absolute() else "check the path; it is looked for from the working folder"
+    if not path.exists():
+        raise InputError(f"{path}: there is no such file or folder", remedy)
+    if not (path.is_file() or path.is_dir()):
+        raise InputError(f"{path}: is a device or a pipe, and data sets are read from files", remedy)
+
+
+def _at_home(path: str | Path) -> Path:
+    """The path with ``~`` replaced by the user's folder; as it is, where that user is not known."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111  (raises nothing)
+
+
 def _read(
     kind: str, path: Path, split: str | None, options: Mapping[str, Any], skips: Skips
 ) -> tuple[list[Sample], Skeleton]:
@@ -112,10 +132,7 @@ def _read(
         if option not in known:
             has = f"It has: {', '.join(known)}." if known else "It has none."
             raise UsageError(f"data sets of kind {kind} have no option {option!r}", has)
-    if not path.exists():
-        raise InputError(f"{path}: there is no such file or folder", "check the path")
-    if not (path.is_file() or path.is_dir()):
-        raise InputError(f"{path}: is a device or a pipe, and data sets are read from files", "check the path")
+    check_path(path)
     reader = _READERS[kind]
     types = get_type_hints(reader)
     for option, value in options.items():
