@@ -109,7 +109,9 @@ def _joints(ctx: click.Context, param: click.Parameter, text: str | None) -> tup
     help="A second model, or its predictions, for the report to compare.",
 )
 def command(model: Path | None, **given: Any) -> int:
-    """Measure MODEL (.onnx, .safetensors; by default the package's own), or stored --predictions, on a data set.
+    """Measure MODEL, or stored --predictions, on a data set.
+
+    MODEL is an .onnx, .safetensors or .engine file, by default the package's own.
 
     mpii is measured by the benchmark's multi-person AP, mpii-json by PCKh, coco by OKS AP, LSP's joints by PCK@0.2. A
     picture that cannot be used counts as one in which nobody was found, and makes the exit code 3.

@@ -16,7 +16,7 @@ __all__ = ["command"]
 
 
 @click.command("export")
-@click.argument("source", metavar="MODEL", type=click.Path(path_type=Path))
+@click.argument("source", metavar="[MODEL]", required=False, type=click.Path(path_type=Path))
 @click.option("--format", "kind", type=click.Choice(FORMATS), default="onnx", show_default=True, help="What to write.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The file, or folder, to write.")
 @click.option(
@@ -62,13 +62,14 @@ __all__ = ["command"]
 @triton_options
 @click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
 @click.option("--json", "as_json", is_flag=True, help="Write the report as JSON.")
-def command(source: Path, **given: Any) -> None:
+def command(source: Path | None, **given: Any) -> None:
     """Turn a MODEL into a file to deploy.
 
     MODEL is a checkpoint (.safetensors), or an ONNX file that this program wrote; for engines and Triton, any ONNX file
-    that is described. The file is written only if its maps, and the poses read from them, are those of MODEL on every
-    picture, as nearly as its precision allows.
+    that is described. By default it is the package's own model. The file is written only if its maps, and the poses
+    read from them, are those of MODEL on every picture, as nearly as its precision allows.
     """
     from ltsh_deploy.cli.export_job import ExportJob
+    from ltsh_deploy.default_model import default_model
 
-    ExportJob(source, **given).run()
+    ExportJob(source or default_model(), **given).run()

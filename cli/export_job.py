@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -111,9 +110,12 @@ class ExportJob:
             return export(self.source)
         report = self._export_onnx(folder / f"{self.output.stem}.onnx")
         form, text = export(report.path)
-        report = replace(report, path=Path(report.path.name))
         own = not self.images
-        return {**form, "onnx": as_dict(report, own)}, f"{text}\n\nMade from {as_text(report, self.source, own)}"
+        origin = as_dict(report, own)
+        # The file is gone with its folder: a name would only mislead.
+        del origin["file"]
+        title = f"Made from an intermediate ONNX file of {self.source}"
+        return {**form, "onnx": origin}, f"{text}\n\n{as_text(report, self.source, own, title)}"
 
     def _is_ready(self) -> bool:
         """Whether the source is an ONNX file of the precision that is asked for; Triton serves engines as well."""

@@ -44,14 +44,21 @@ def as_dict(report: OnnxExport, own: bool) -> dict[str, Any]:
     return form
 
 
-def as_text(report: OnnxExport, source: Path, own: bool) -> str:
-    """The report for people; the arguments are those of :func:`as_dict`, and what the file was made from."""
+def as_text(report: OnnxExport, source: Path, own: bool, title: str | None = None) -> str:
+    """The report for people.
+
+    Args:
+        report: what was written.
+        source: what it was made from.
+        own: whether this program drew the pictures that prove it.
+        title: what the file is called; by default its path.
+    """
     description = report.description
     width, height = description.size
     operators = ", ".join(f"{count} in {name}" for name, count in report.operators.items())
     lines = [
-        f"{report.path}: {report.size_bytes / 1e6:.1f} MB, {report.precision} (convolutions: {operators}), opset "
-        f"{report.opset}, network {description.network}, skeleton {description.skeleton.name}, stride "
+        f"{title or report.path}: {report.size_bytes / 1e6:.1f} MB, {report.precision} (convolutions: {operators}), "
+        f"opset {report.opset}, network {description.network}, skeleton {description.skeleton.name}, stride "
         f"{description.stride}, size {width}x{height}"
     ]
     if description.calibration:

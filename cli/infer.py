@@ -13,7 +13,9 @@ __all__ = ["command"]
 
 @click.command("infer", short_help="Find people's poses in pictures, videos and cameras.")
 @click.argument("sources", metavar="SOURCE...", nargs=-1, required=True)
-@click.option("--model", metavar="FILE", help="Model file: .onnx or .safetensors.  [default: the package's own]")
+@click.option(
+    "--model", metavar="FILE", help="Model file: .onnx, .safetensors or .engine.  [default: the package's own]"
+)
 @click.option("--device", default="auto", show_default=True, help="Where the network runs: auto, cpu, cuda or cuda:N.")
 @click.option("--threads", type=click.IntRange(1, 256), help="CPU threads of the network.  [default: all cores]")
 @click.option("--batch", type=click.IntRange(1), help="Frames that run together.  [default: 1 on a CPU, else 8]")

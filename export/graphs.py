@@ -169,16 +169,19 @@ def count_precisions(model: Model) -> Counter[str]:
     return counts
 
 
-def read_precision(model: Model | Path) -> str:
+def read_precision(model: Model | str | Path) -> str:
     """What a network truly computes in, as its tensors tell: ``fp32``, ``fp16`` or ``int8``.
 
     It is the one that most of the weighted operators have: a quantised network may keep a few layers in float.
+
+    Args:
+        model: an ONNX model, or the path of its file.
 
     Raises:
         ModelFileError: when a file cannot be read.
         ExportError: when nothing is computed with weights, or in some other type.
     """
-    counts = count_precisions(read_model(model) if isinstance(model, Path) else model)
+    counts = count_precisions(read_model(Path(model)) if isinstance(model, str | Path) else model)
     if not counts:
         raise ExportError("the network has no convolution, so it has no precision")
     precision = counts.most_common(1)[0][0]

@@ -146,7 +146,10 @@ def check_target(source: Path, output: Path, overwrite: bool) -> None:
     """
     refuse_overwriting(output, [source])
     if output.suffix.lower() != ".onnx":
-        raise UsageError(f"{output}: an ONNX file must be named so", f"Write to {output.with_suffix('.onnx')}.")
+        remedy = f"Write to {output.with_suffix('.onnx')}"
+        if output.suffix.lower() == ".engine":
+            remedy += ", or give --format engine for a TensorRT engine"
+        raise UsageError(f"{output}: an ONNX file must be named so", f"{remedy}.")
     if output.exists() and not overwrite:
         raise UsageError(f"{output}: exists already", "Give another name, or --overwrite.")
 

@@ -15,6 +15,7 @@ from ltsh_deploy.demo import draw_scene
 from ltsh_deploy.errors import ModelFileError
 from ltsh_deploy.estimator import PoseEstimator
 from ltsh_deploy.outputs import write_image
+from ltsh_deploy.runtimes import OnnxRuntime
 from ltsh_deploy.skeletons import LTSH15
 
 
@@ -40,6 +41,18 @@ def test_who_names_no_model_gets_it(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert main.main(line) == 0
     people = json.loads(capsys.readouterr().out)["people"]
     assert len(people) == len(found)
+
+
+def test_who_exports_no_model_exports_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_image(tmp_path / "scene.png", draw_scene())
+    smaller = tmp_path / "half.onnx"
+    line = ["export", "-o", str(smaller), "--precision", "fp16", "--images", str(tmp_path / "scene.png")]
+    assert main.main(line) == 0
+    assert "fp16 (convolutions: 49 in fp16)" in capsys.readouterr().out
+    with OnnxRuntime(smaller, device="cpu", threads=1) as half, OnnxRuntime(default_model(), device="cpu") as full:
+        assert half.description == full.description.model_copy(update={"precision": "fp16"})
+    assert main.main(["export", "-o", str(tmp_path / "again.onnx")]) == 2
+    assert f"{default_model()}: is an ONNX file of fp32 already" in capsys.readouterr().err
 
 
 def test_an_installation_without_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

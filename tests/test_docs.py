@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import inspect
 import re
 import shlex
 import subprocess
@@ -13,7 +14,13 @@ import click
 import pytest
 
 import ltsh_deploy
+from ltsh_deploy import DecodeConfig, PoseEstimator
 from ltsh_deploy.cli import main
+from ltsh_deploy.demo import draw_scene
+from ltsh_deploy.images import read_image
+from ltsh_deploy.outputs import write_image
+from ltsh_deploy.sources import open_sources
+from ltsh_deploy.video_sink import VideoSink
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -176,6 +183,45 @@ def test_the_example_in_the_readme_is_python_and_uses_what_exists() -> None:
     compile(code, "README.md", "exec")
     for name in re.findall(r"from ltsh_deploy import (.+)", code):
         assert hasattr(ltsh_deploy, name)
+
+
+def test_every_example_of_the_python_page_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    scene = draw_scene(size=(480, 320))
+    write_image("photo.jpg", scene)
+    with VideoSink("walk.mp4", 10) as video:
+        for _ in range(3):
+            video.write(scene)
+    text = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    names: dict[str, object] = {}
+    for code in re.findall(r"^```python\n(.*?)^```$", text, re.M | re.S):
+        exec(compile(code, "python.md", "exec"), names)
+    assert read_image("drawn.png").shape == scene.shape
+    (drawn,) = open_sources(["walk-drawn.mp4"])
+    assert sum(1 for _ in drawn) == 6, "three frames of a tenth of a second, at 25 frames a second"
+    assert re.search(r"^2 0\.2 \[1( \d+)*\]$", capsys.readouterr().out, re.MULTILINE)
+
+
+def test_the_options_of_the_python_page_are_those_of_the_code() -> None:
+    text = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    call = re.search(r"^    PoseEstimator\.open\((.+?)\)\n\n", text, re.MULTILINE | re.DOTALL)
+    assert call is not None
+    shown = {part.partition("=")[0].strip(): part.partition("=")[2] for part in re.split(r",\s+(?=[a-z*])", call[1])}
+    parameters = {
+        name: parameter
+        for function in (PoseEstimator.open, PoseEstimator.__init__)
+        for name, parameter in inspect.signature(function).parameters.items()
+        if name not in ("self", "runtime", "options")
+    }
+    assert list(shown) == ["path", "*", *[name for name in parameters if name != "path"]]
+    for name, parameter in parameters.items():
+        assert eval(shown[name], {"DecodeConfig": DecodeConfig}) == parameter.default
+    thresholds = re.findall(r"^\| `(\w+)` \| ([\d.]+) \|", text, re.MULTILINE)
+    assert thresholds
+    for name, default in thresholds:
+        assert getattr(DecodeConfig(), name) == float(default)
 
 
 def test_the_changelog_knows_this_version() -> None:

@@ -364,7 +364,8 @@ def test_arguments_that_cannot_be(small: Exported, tmp_path: Path) -> None:
     good: dict[str, Any] = {"checkpoint": checkpoint, "output": tmp_path / "a.onnx", "images": pictures(1)}
     for change, message in (
         ({"output": path}, "exists already"),
-        ({"output": tmp_path / "a.bin"}, "must be named so"),
+        ({"output": tmp_path / "a.bin"}, r"must be named so\nWrite to \S+a\.onnx\.$"),
+        ({"output": tmp_path / "a.engine"}, r"\nWrite to \S+a\.onnx, or give --format engine "),
         ({"opset": 18}, "opset 18 cannot be written"),
         ({"opset": 10**6}, "opset 1000000 cannot"),
         ({"images": []}, "no pictures"),

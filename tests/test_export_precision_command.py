@@ -64,6 +64,18 @@ def test_what_was_exported_finds_people(here: Path, capfd: pytest.CaptureFixture
     assert len(json.loads(line)["people"]) == 2
 
 
+def test_a_file_that_was_only_on_the_way_has_no_name(here: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    line = ["--quiet", "export", "arms.onnx", "--format", "triton", "-o", "repository", "--precision", "fp16"]
+    assert main(line) == 0
+    out = capfd.readouterr().out
+    assert "\nMade from an intermediate ONNX file of arms.onnx: 0.0 MB, fp16 (convolutions: 3 in fp16)" in out
+    assert "repository.onnx" not in out
+    assert main([*line, "--model-version", "2", "--json"]) == 0
+    origin = json.loads(capfd.readouterr().out)["onnx"]
+    assert origin["precision"] == "fp16"
+    assert "file" not in origin
+
+
 def test_a_full_disk_of_scratch_files_is_named(
     here: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

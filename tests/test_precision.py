@@ -254,6 +254,7 @@ def test_precision_is_read_from_tensors_not_from_what_the_file_says(source: Path
             description = ModelDescription.from_metadata({e.key: e.value for e in model.metadata_props}, "model")
             onnx.helper.set_model_props(model, description.model_copy(update={"precision": claim}).to_metadata())
             assert read_precision(model) == expected
+        assert read_precision(str(path)) == read_precision(path) == expected
     with pytest.raises(ModelFileError, match="the model file cannot be read"):
         read_precision(tmp_path / "none.onnx")
 
