@@ -219,6 +219,14 @@ def test_boxes_hold_the_pixels_whose_centres_they_hold() -> None:
     assert not paint_boxes(np.array([[9.0, 9, 20, 20], [2.4, 0, 2.6, 3]]), (5, 4)).any()
 
 
+@pytest.mark.parametrize("away", [(-50, 0), (-5.5, 0), (0, -50), (0, -4.5), (50, 0), (0, 50), (-50, -50)], ids=str)
+def test_a_box_beside_the_picture_holds_nothing_of_it(away: tuple[float, float]) -> None:
+    box = np.add([0.0, 0, 4.5, 3.5], [*away, *away])
+    assert not paint_boxes(box[None], (5, 4)).any()
+    # It takes nothing from others.
+    assert paint_boxes(np.stack([box, [1, 1, 2, 2]]), (5, 4)).sum() == 4
+
+
 @given(
     counts=st.lists(st.integers(0, 40), min_size=1, max_size=30),
     width=st.integers(1, 12),

@@ -189,6 +189,36 @@ def test_what_does_not_count_where_it_was_cut_out_does_not_count_here() -> None:
     assert (pasted.joints[1, ~outside, 2] == 2).all()
 
 
+def test_what_somebody_else_hid_is_not_labelled() -> None:
+    below, above = crop(0, centre=(20, 32)), crop(3, centre=(70, 32))
+    alpha = np.zeros((64, 96), np.float32)
+    # Of the person, who is 32 pixels tall, the lower half was behind somebody else.
+    alpha[:32, 56:] = 1
+    pasted = paste(below, above, alpha, 8)
+    assert pasted is not None
+    y = above.joints[0, :, 1]
+    # What is cut out is not known to the pixel.
+    kept, lost = y < 34, y > 37
+    assert min(kept.sum(), lost.sum()) >= 4
+    np.testing.assert_array_equal(pasted.joints[1, kept], above.joints[0, kept])
+    assert (pasted.joints[1, lost, 2] == 0).all()
+    assert np.isnan(pasted.joints[1, lost, :2]).all()
+    # Nothing is learned of these joints where the person may be, and of the others all is.
+    targets = make_targets(*((batch := collate([pasted])).people, batch.ignored * False), LTSH15, 8)
+    assert not targets.heatmap_weights[0, :-1][lost][:, 5, 5].any()
+    assert targets.heatmap_weights[0, :-1][kept].all()
+
+
+def test_joints_out_of_view_stay_labelled_whatever_is_pasted() -> None:
+    below, above = crop(0, centre=(20, 32)), crop(3, centre=(94, 32))
+    alpha = np.zeros((64, 96), np.float32)
+    alpha[:, 90:] = 1
+    pasted = paste(below, above, alpha, 8)
+    assert pasted is not None
+    assert (above.joints[0, :, 0] > 95.5).any()
+    np.testing.assert_array_equal(pasted.joints[1], above.joints[0])
+
+
 def test_nobody_is_pasted_over_the_one_in_the_middle() -> None:
     alpha = np.ones((64, 96), np.float32)
     assert paste(crop(0), crop(1), alpha, 8) is None
@@ -237,7 +267,9 @@ def test_composed_crops_know_who_is_a_synthetic_person_among_real_ones() -> None
     for below, above, among_real in (
         (crop_of(False), crop_of(True), [False, True]),
         (crop_of(True), crop_of(True), [False, False]),
-        (crop_of(True), crop_of(False), [False, False]),
+        # The one who comes makes of those who are there synthetic people among real ones.
+        (crop_of(True, True), crop_of(False), [True, True, False]),
+        (crop_of(False, True), crop_of(True, True), [False, True, True]),
     ):
         pasted = paste(below, above, alpha, 8)
         assert pasted is not None

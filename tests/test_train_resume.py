@@ -236,7 +236,7 @@ def test_a_run_that_is_over_says_so_and_is_made_complete(tmp_path: Path, capsys:
         assert main([*line, "--resume"]) == 0
         assert "nothing is left to do, all 2 steps are done" in capsys.readouterr().err
         assert {name: (out / name).read_bytes() for name in weights} == weights
-        assert [each["kind"] for each in lines_of(out)] == ["validation", "final"]
+        assert [each["kind"] for each in lines_of(out)] == ["final"]
         assert (out / "model_card.md").is_file()
     assert main([*line, "--resume", "--set", "steps=1"]) == 2
     assert "--set steps=1: steps: 1 are asked for, and the run has done 2" in capsys.readouterr().err
@@ -281,6 +281,7 @@ def _wrong() -> Iterator[tuple[str, Any]]:
     )
     sums = {"losses": torch.zeros(2), "norm": 1.0, "steps": 1}
     yield from (("meter", change if change == 3 else sums | change) for change in (3, {"losses": 3}, {"steps": 0}))
+    yield from (("best_file", "x"), ("best_file", nan))
     yield from (("data", 3), ("network", {"a": 3}), ("network", {}), ("optimiser", {}), ("scaler", 3), ("config", {}))
     yield from (("optimiser", {"state": [], "param_groups": 3}), ("average", {"a": torch.zeros(1)}))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,39 +12,67 @@ import pytest
 import torch
 from torch import nn
 
+from ltsh_deploy.checkpoints import save_checkpoint
 from ltsh_deploy.datasets import Sample, SampleList
 from ltsh_deploy.encode import encode_fields
 from ltsh_deploy.errors import ImageError, InputError
 from ltsh_deploy.evaluation.choosing import choose_person
+from ltsh_deploy.evaluation.evaluation import evaluate_model
+from ltsh_deploy.evaluation.predictions import UnitPredictions
+from ltsh_deploy.evaluation.protocols import Protocol
+from ltsh_deploy.evaluation.sample_units import single_unit
+from ltsh_deploy.evaluation.units import EvaluationSet, Unit
+from ltsh_deploy.fields import Fields
+from ltsh_deploy.images import place
 from ltsh_deploy.network_base import ImageNetwork, PoseNetwork
 from ltsh_deploy.networks import create_network
 from ltsh_deploy.poses import Poses
-from ltsh_deploy.skeletons import COCO17, LTSH15, Skeleton
+from ltsh_deploy.skeletons import COCO17, LSP14, LTSH15, Skeleton
+from ltsh_deploy.train.augment import centred_warp
 from ltsh_deploy.train.batches import CropMaker, collate
 from ltsh_deploy.train.config import RunConfig
-from ltsh_deploy.train.pck import joint_hits, pck, torso_length
+from ltsh_deploy.train.pck import PckScore, has_torso, pck
 from ltsh_deploy.train.pools import find_people
 from ltsh_deploy.train.sampling import Sampler
 from ltsh_deploy.train.student import Student
 from ltsh_deploy.train.validation import NO_PICTURE, NO_TORSO, Measurement, validate
 from tests.training_data import TINY_NETWORK, make_samples, person, picture, tiny_config
 
-HIP, SHOULDER = (LTSH15.joints.index(name) for name in ("right_hip", "left_shoulder"))
+HIP, SHOULDER, WRIST = (LTSH15.joints.index(name) for name in ("right_hip", "left_shoulder", "left_wrist"))
+FAR = 1e4
 
 
-def people(count: int, joints: int = 15) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    return np.ones((count, joints), np.bool_), np.ones((count, joints), np.bool_)
+def unit(joints: npt.NDArray[np.float64], skeleton: Skeleton = LTSH15, name: str = "one") -> Unit:
+    nothing = np.full(1, np.nan)
+    return Unit(name, skeleton, joints[None], nothing, nothing, np.full((1, 2), np.nan), size=(200, 200))
+
+
+def scored(joints: npt.NDArray[np.float64], found: npt.NDArray[np.float64], skeleton: Skeleton = LTSH15) -> PckScore:
+    """Of people [P, J, 3] of whom [P, J, 2] was found."""
+    units = [unit(each, skeleton, f"u{i}") for i, each in enumerate(joints)]
+    ones = np.ones((1, skeleton.num_joints))
+    predictions = [
+        UnitPredictions(one.id, Poses(skeleton, xy[None], ones, ones[:, 0]))
+        for one, xy in zip(units, found, strict=True)
+    ]
+    return pck(units, predictions, "people")
+
+
+def people(count: int, skeleton: Skeleton = LTSH15) -> npt.NDArray[np.float64]:
+    rng = np.random.default_rng(0)
+    xy = rng.uniform(0, 200, (count, skeleton.num_joints, 2))
+    return np.concatenate([xy, np.full((*xy.shape[:2], 1), 2.0)], axis=2)
 
 
 def test_pck_is_the_mean_of_the_rates_of_fourteen_joints() -> None:
-    hits, labelled = people(4)
-    hits[:, LTSH15.joints.index("torso_centre")] = False
-    hits[0, HIP] = False
-    hits[:3, SHOULDER] = False
+    joints = people(4)
+    found = joints[:, :, :2].copy()
+    found[:, LTSH15.joints.index("torso_centre")] += FAR
+    found[0, HIP] += FAR
+    found[:3, SHOULDER] += FAR
     # Of one person only this joint is labelled, and it is found.
-    wrist = LTSH15.joints.index("left_wrist")
-    labelled[1:, wrist] = hits[1:, wrist] = False
-    score = pck(hits, labelled, LTSH15)
+    joints[1:, WRIST] = [np.nan, np.nan, 0]
+    score = scored(joints, found)
     assert score.pck == pytest.approx((12 * 100 + 75 + 25) / 14)
     assert (score.joints["right_hip"], score.joints["left_shoulder"], score.joints["left_wrist"]) == (75, 25, 100)
     assert len(score.joints) == 14
@@ -50,33 +80,34 @@ def test_pck_is_the_mean_of_the_rates_of_fourteen_joints() -> None:
 
 
 def test_a_joint_that_nobody_has_labelled_does_not_count() -> None:
-    hits, labelled = people(2)
-    labelled[:, HIP] = hits[:, HIP] = False
-    assert "right_hip" not in pck(hits, labelled, LTSH15).joints
-    assert pck(hits, labelled, LTSH15).pck == 100
-    with pytest.raises(InputError, match="no joint of Leeds Sports Pose is labelled"):
-        pck(*people(2, 2), Skeleton("wings", ("a", "b"), ((0, 1),), (), (0.1, 0.1)))
-    assert len(pck(*people(1, 17), COCO17).joints) == 12
+    joints = people(2)
+    joints[:, WRIST] = [np.nan, np.nan, 0]
+    score = scored(joints, joints[:, :, :2])
+    assert "left_wrist" not in score.joints
+    assert score.pck == 100
+    # The neck of COCO's people is between the shoulders; of their heads, nobody knows the top.
+    assert len(scored(people(1, COCO17), people(1, COCO17)[:, :, :2], COCO17).joints) == 13
 
 
 def test_the_torso_reaches_from_the_right_hip_to_the_left_shoulder() -> None:
-    joints = person(np.random.default_rng(0), (0, 0))
-    joints[HIP], joints[SHOULDER] = [10, 20, 2], [13, 24, 1]
-    assert torso_length(joints, LTSH15) == 5
+    joints = people(1)[0]
+    assert has_torso(unit(joints))
     for joint in (HIP, SHOULDER):
         unlabelled = joints.copy()
         unlabelled[joint] = [np.nan, np.nan, 0]
-        assert torso_length(unlabelled, LTSH15) is None
+        assert not has_torso(unit(unlabelled))
     joints[HIP] = joints[SHOULDER]
-    assert torso_length(joints, LTSH15) is None
-    assert torso_length(np.ones((2, 3)), Skeleton("wings", ("a", "b"), ((0, 1),), (), (0.1, 0.1))) is None
+    assert not has_torso(unit(joints))
+    assert not has_torso(unit(np.ones((2, 3)), Skeleton("wings", ("a", "b"), ((0, 1),), (), (0.1, 0.1))))
 
 
 def test_a_hit_is_within_a_fifth_of_the_torso() -> None:
-    joints = np.array([[0, 0, 2], [0, 0, 1], [0, 0, 2], [0, 0, 2], [np.nan, np.nan, 0]])
-    found = np.array([[12, 16], [12.1, 16], [0, 0], [np.nan, np.nan], [0, 0]])
-    assert joint_hits(found, joints, 100.0).tolist() == [True, False, True, False, False]
-    assert not joint_hits(None, joints, 100.0).any()
+    joints = people(1)
+    joints[0, HIP, :2], joints[0, SHOULDER, :2] = [0, 0], [60, 80]
+    found = joints[:, :, :2].copy()
+    for offset, rate in (([12, 16], 100), ([12.1, 16], 0), ([np.nan, np.nan], 0)):
+        found[0, WRIST] = joints[0, WRIST, :2] + offset
+        assert scored(joints, found).joints["left_wrist"] == rate
 
 
 def at(*centres: tuple[float, float], scores: tuple[float, ...]) -> Poses:
@@ -217,8 +248,7 @@ def test_the_loss_is_the_one_that_is_trained(changes: dict[str, Any]) -> None:
 
 def test_what_is_wrong_by_more_than_a_fifth_of_the_torso_is_missed() -> None:
     samples = [sample(i, (160, 140), standing((80, 70))) for i in range(2)]
-    torso = torso_length(samples[0].joints[0], LTSH15)
-    assert torso is not None
+    torso = float(np.hypot(*(samples[0].joints[0, HIP] - samples[0].joints[0, SHOULDER])[:2]))
     moved = [s.joints.copy() for s in samples]
     wrist = LTSH15.joints.index("right_wrist")
     moved[0][0, wrist, 0] -= 0.3 * torso
@@ -280,3 +310,103 @@ def test_maps_that_hold_no_numbers_find_nobody() -> None:
         for parameter in network.parameters():
             parameter.fill_(torch.nan)
     assert validate(ImageNetwork(network), pool, tiny_config(), torch.device("cpu")).score.pck == 0
+
+
+def evaluated_and_validated(
+    samples: list[Sample], found: Poses, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[float, float]:
+    """PCK of the same people by ``ltsh evaluate`` and in training, where a network finds these in every picture."""
+    size = (160, 160)
+
+    def decode(fields: Fields, skeleton: Skeleton, *options: Any) -> Poses:
+        """In pixels of the network's input; all pictures are of one size."""
+        picture = samples[0].read_image()
+        return replace(found, xy=place((picture.shape[1], picture.shape[0]), size, 8).to_input(found.xy))
+
+    monkeypatch.setattr("ltsh_deploy.estimator.decode_fields", decode)
+    monkeypatch.setattr("ltsh_deploy.train.validation.decode_fields", decode)
+    network = create_network("ltsh_light", LTSH15, 0, **TINY_NETWORK)
+    save_checkpoint(folder / "tiny.safetensors", network, size=size)
+    units = [single_unit(each, p) for each in samples for p in np.flatnonzero(each.labelled.any(axis=1)).tolist()]
+    data = EvaluationSet("lsp", "set", "pck", tuple(units), samples[0].skeleton)
+    evaluation = evaluate_model(folder / "tiny.safetensors", data, Protocol("fast", size=size), device="cpu", threads=1)
+    pool = find_people("set", SampleList(samples, "set", samples[0].skeleton), LTSH15, "val")
+    config = tiny_config(size=list(size))
+    measured = validate(ImageNetwork(network).eval(), pool, config, torch.device("cpu"))
+    rates = {name: rate for name, rate in evaluation.scores.values["joints"].items() if rate is not None}
+    assert measured.score.joints == rates
+    assert measured.score.people == evaluation.scores.values["people"]
+    return evaluation.scores.headline, measured.score.pck
+
+
+def two_found(first: tuple[float, float], second: tuple[float, float]) -> Poses:
+    body = person(np.random.default_rng(0), (0, 0))[:, :2]
+    return Poses(LTSH15, np.stack([body + first, body + second]), np.ones((2, 15)), np.ones(2))
+
+
+def of_lsp(joints: npt.NDArray[np.float64], size: tuple[int, int]) -> Sample:
+    return sample(0, size, joints).to_skeleton(LSP14)
+
+
+def test_padding_is_no_part_of_the_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # 400 x 205 pixels become 160 x 82 and are padded to 160 x 88: with the padding, the middle would be 7.5 lower.
+    found = two_found((200, 60), (200, 152))
+    labelled = np.concatenate([found.xy[:1], np.full((1, 15, 1), 2.0)], axis=2)
+    low, high = found.xy.min(axis=1), found.xy.max(axis=1)
+    first, second = np.abs((low + high)[:, 1] / 2 - 102)
+    assert first < second < first + 15
+    assert evaluated_and_validated([of_lsp(labelled, (400, 205))], found, tmp_path, monkeypatch) == (100, 100)
+
+
+def test_a_joint_that_is_not_measured_says_nothing_of_who_is_meant(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As near to the middle as the other one but for a pixel, and with a torso's centre that nobody saw.
+    found = two_found((160, 100), (241, 100))
+    labelled = np.concatenate([found.xy[:1], np.full((1, 15, 1), 2.0)], axis=2)
+    found.joint_scores[0, LTSH15.joints.index("torso_centre")] = 0.2
+    assert evaluated_and_validated([of_lsp(labelled, (400, 200))], found, tmp_path, monkeypatch) == (100, 100)
+
+
+def test_a_joint_beyond_the_picture_is_moved_to_its_edge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = two_found((200, 100), (200, 100)).select(slice(1))
+    labelled = np.concatenate([found.xy, np.full((1, 15, 1), 2.0)], axis=2)
+    labelled[0, WRIST, :2] = [399, 100]
+    found.xy[0, WRIST] = [450, 100]
+    assert evaluated_and_validated([of_lsp(labelled, (400, 200))], found, tmp_path, monkeypatch) == (100, 100)
+
+
+def test_of_several_labelled_people_each_is_looked_for_where_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = two_found((100, 100), (300, 95))
+    labelled = np.concatenate([found.xy, np.full((2, 15, 1), 2.0)], axis=2)
+    labelled[1, WRIST] = [np.nan, np.nan, 0]
+    found.xy[1, HIP] += FAR
+    figures = evaluated_and_validated([of_lsp(labelled, (400, 205))], found, tmp_path, monkeypatch)
+    assert figures[0] == figures[1] == pytest.approx(100 - 50 / 14)
+
+
+def test_a_labelled_joint_that_the_network_does_not_have_is_always_missed() -> None:
+    pool = find_people("set", SampleList([of_lsp(standing((80, 70)), (160, 140))], "set", LSP14), COCO17, "val")
+    network = ImageNetwork(create_network("ltsh_light", COCO17, 0, **TINY_NETWORK)).eval()
+    score = validate(network, pool, tiny_config(), torch.device("cpu")).score
+    assert len(score.joints) == 14
+    assert score.joints["head_top"] == 0
+
+
+def test_who_is_found_in_the_grey_around_a_crop_is_as_far_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = two_found((80, 70), (80, 70))
+    # Surer, and, if those of their joints beside the picture were in it, as near.
+    found.xy[1, ::2, 0] = -300
+    found.xy[1, 1::2, 0] = 155
+    found.joint_scores[0] = 0.5
+    labelled = np.concatenate([found.xy[:1], np.full((1, 15, 1), 2.0)], axis=2)
+    one, config = sample(0, (160, 140), labelled), tiny_config(size=[160, 160], validation={"view": "crop"})
+    warp = centred_warp(config.crop, one.centres[0], 0.5, config.size)
+    monkeypatch.setattr(
+        "ltsh_deploy.train.validation.decode_fields", lambda *a: replace(found, xy=warp.points(found.xy))
+    )
+    pool = find_people("set", SampleList([one], "set", LTSH15), LTSH15, "val")
+    network = ImageNetwork(create_network("ltsh_light", LTSH15, 0, **TINY_NETWORK)).eval()
+    assert validate(network, pool, config, torch.device("cpu")).score.pck == 100

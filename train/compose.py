@@ -31,6 +31,8 @@ _LIMB, _HEAD = 0.08, 0.12
 _KNOWN = 0.8
 # Softness of an edge, pixels.
 _EDGE = 1.0
+# A joint belongs to what is pasted when some of that lies within so many pixels.
+_OWN = 4
 # Of the joints in view of the person in the middle, at least this part has to stay visible.
 _VISIBLE = 0.6
 
@@ -170,23 +172,24 @@ def paste(crop: Crop, other: Crop, alpha: npt.NDArray[np.float32], stride: int) 
     image = np.rint(crop.image * (1 - weight) + other.image * weight).astype(np.uint8)
     joints = other.joints[:1].copy()
     xy = joints[0, :, :2]
-    # In a place that does not count, a joint may not be where its label says: here it has none. Joints out of view keep
-    # theirs, since their limbs reach into the crop.
+    # In a place that does not count, a joint may not be where its label says: here it has none. Nor has one that was
+    # behind somebody else, of which nothing is pasted. Joints out of view keep theirs, since their limbs reach into the
+    # crop.
     inside = (joints[0, :, 2] > 0) & (xy >= -0.5).all(axis=1) & (xy < [width - 0.5, height - 0.5]).all(axis=1)
-    cells = np.clip(np.floor((np.where(inside[:, None], xy, 0) + 0.5) / stride), 0, None).astype(int)
-    cells = np.minimum(cells, [other.ignored.shape[1] - 1, other.ignored.shape[0] - 1])
-    lost = inside & other.ignored[cells[:, 1], cells[:, 0]]
+    x, y = np.where(inside[:, None], np.rint(xy), 0).astype(int).T
+    near = cv2.dilate((alpha > 0.5).astype(np.uint8), np.ones((2 * _OWN + 1, 2 * _OWN + 1), np.uint8)) > 0
+    lost = inside & (other.ignored[y // stride, x // stride] | ~near[y, x])
     joints[0, lost] = [np.nan, np.nan, 0]
-    # In a picture with real people, one of them is in the middle.
-    has_real = not crop.is_synthetic[0]
+    is_synthetic = np.concatenate([crop.is_synthetic, other.is_synthetic[:1]])
     return replace(
         crop,
         image=image,
         joints=np.concatenate([crop.joints, joints]),
         clips=np.concatenate([crop.clips, other.clips[:1]]),
         boxes=np.concatenate([crop.boxes, other.boxes[:1]]),
-        is_synthetic=np.concatenate([crop.is_synthetic, other.is_synthetic[:1]]),
-        among_real=np.concatenate([crop.among_real, other.is_synthetic[:1] & has_real]),
+        is_synthetic=is_synthetic,
+        # Whoever comes from a picture with real people brings one along: these alone are in the middle there.
+        among_real=is_synthetic & ~is_synthetic.all(),
         ignored=crop.ignored | (other.ignored & covers),
         name=f"{crop.name} + {other.name}",
     )

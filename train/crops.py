@@ -74,7 +74,9 @@ def make_crop(sample: Sample, person: int, warp: Warp, stride: int, name: str = 
     return _crop(sample, person, warp, stride, name, image, warp_image(image, warp))
 
 
-def picture_crop(sample: Sample, person: int, box: tuple[int, int], stride: int, name: str = "") -> tuple[Crop, Warp]:
+def picture_crop(
+    sample: Sample, person: int, box: tuple[int, int], stride: int, name: str = "", image: Image | None = None
+) -> tuple[Crop, Warp]:
     """The whole picture as the network gets it in deployment, scaled to fit into a box, and the warp to there.
 
     Args:
@@ -83,11 +85,12 @@ def picture_crop(sample: Sample, person: int, box: tuple[int, int], stride: int,
         box: (width, height) in pixels.
         stride: pixels a cell; the crop's sides are multiples of it.
         name: of the crop; the sample's id by default.
+        image: the sample's picture; read by default.
 
     Raises:
         ImageError: when the picture or its mask cannot be read.
     """
-    image = sample.read_image()
+    image = sample.read_image() if image is None else image
     placement = place((image.shape[1], image.shape[0]), box, stride)
     zero = np.zeros(2)
     scales = placement.to_input(np.ones(2)) - placement.to_input(zero)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from ltsh_deploy.checkpoints import Provenance, save_checkpoint
+from ltsh_deploy.errors import InputError
 from ltsh_deploy.network_base import ImageNetwork, PoseNetwork
 from ltsh_deploy.train.data import Pools
 from ltsh_deploy.train.folder import BEST, LAST
+from ltsh_deploy.train.processes import is_first
 from ltsh_deploy.train.validation import Measurement, validate
+from ltsh_deploy.whole_files import write_whole
 
 if TYPE_CHECKING:
     from ltsh_deploy.train.config import RunConfig
@@ -39,6 +43,7 @@ class Keeper:
     def __init__(self, config: RunConfig, folder: Path, pools: Pools, device: torch.device) -> None:
         self._config, self._folder, self._pools, self._device = config, folder, pools, device
         self.best: float | None = None
+        self._best_file: torch.Tensor | None = None
 
     def measure(self, network: PoseNetwork, step: int) -> Measurement | None:
         """The network on the validation people, kept if it is the best so far. Where there are none, None.
@@ -64,12 +69,13 @@ class Keeper:
         if self.best is None or measured.score.pck > self.best:
             self.best = float(measured.score.pck)
             self._save(BEST, network, step)
+            self._best_file = self._read_best()
         return measured
 
     @property
     def lacks_best(self) -> bool:
         """Whether there are no best weights, for want of a measurement or of the file."""
-        return not (self._folder / BEST).exists()
+        return self._best_file is None
 
     def save_last(self, network: PoseNetwork, step: int) -> None:
         """Write the weights after the last step so far.
@@ -90,20 +96,56 @@ class Keeper:
         save_checkpoint(self._folder / name, network, provenance, config.size)
 
     def state_dict(self) -> dict[str, Any]:
-        """The best so far, and what it was measured by."""
-        return {"best": self.best, "best_by": self._yardstick}
+        """The best so far, and the bytes of its file: [n] uint8, None where there is no such file."""
+        return {"best": self.best, "best_file": self._best_file}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on with the best so far, unless it cannot be compared with what is measured from now on."""
+    def load_state_dict(self, state: Mapping[str, Any], changes: Iterable[str]) -> None:
+        """Go on with the best so far, unless it cannot be compared with what is measured from now on.
+
+        ``best.safetensors`` becomes what it was when the state was saved: later steps, which are lost, may have written
+        another one.
+
+        Args:
+            state: of which this is a part.
+            changes: the names of what is set or read otherwise since; see
+                :func:`~ltsh_deploy.train.sessions.changes_since`.
+
+        Raises:
+            InputError: when the file cannot be read.
+            OutputError: when it cannot be written.
+        """
         self.best = state["best"]
-        if self.best is not None and state.get("best_by") != self._yardstick:
+        # States of the first version do not hold the file.
+        self._best_file = state["best_file"] if "best_file" in state else self._read_best()
+        if self._best_file is None:
+            self.best = None
+        elif is_first():
+            self._restore_best(self._best_file)
+        if self.best is not None and any(map(self._is_yardstick, changes)):
             _log.warning("the validation is not the one of the run so far: its best PCK no longer counts")
             self.best = None
-        if self.lacks_best:
-            self.best = None
 
-    @property
-    def _yardstick(self) -> str:
-        """What a PCK depends on besides the weights: figures by different ones cannot be compared."""
-        config, options = self._config, self._config.validation
-        return f"{config.data.validation} {options.view} {options.people} {list(config.size)}"
+    def _read_best(self) -> torch.Tensor | None:
+        path = self._folder / BEST
+        if not path.is_file():
+            return None
+        try:
+            return torch.from_numpy(np.fromfile(path, np.uint8))
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+
+    def _restore_best(self, kept: torch.Tensor) -> None:
+        path, there = self._folder / BEST, self._read_best()
+        if there is None or not torch.equal(there, kept):
+            write_whole(path, kept.numpy().tobytes())
+            if there is not None:
+                _log.info("%s: was of steps that are lost; it is again the best up to the checkpoint", path)
+
+    def _is_yardstick(self, name: str) -> bool:
+        """Whether a PCK depends on this besides the weights: figures by different ones cannot be compared."""
+        config = self._config
+        used = {"size", "data.validation", "validation.view", "validation.people"}
+        used.add(f"data set {config.data.validation}, validation")
+        if config.validation.view == "crop":
+            used.add("crop.target_scale")
+        return name in used or name.startswith(f"data.sets.{config.data.validation}.")

@@ -290,5 +290,5 @@ class Run:
             sessions.append(now)
         self.sessions = sessions
         self._skipped_before = self.skipped = Counter(state.get("skipped") or {})
-        self._keeper.load_state_dict(state)
+        self._keeper.load_state_dict(state, changes)
         self._meter.load_state_dict(state.get("meter") or {})

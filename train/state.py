@@ -136,6 +136,9 @@ def _mistakes(state: Mapping[str, Any]) -> Iterator[str]:
         yield f"'step' is {step!r:.60}"
     if best is not None and (type(best) is not float or not math.isfinite(best)):
         yield f"'best' is {best!r:.60}"
+    best_file = state.get("best_file")
+    if best_file is not None and not (isinstance(best_file, Tensor) and best_file.dtype == torch.uint8):
+        yield "'best_file' holds no bytes"
     for key in ("config", "skeleton", "network", "optimiser", "scaler", "window"):
         if not isinstance(state[key], dict):
             yield f"{key!r} is no dictionary"

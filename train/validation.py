@@ -21,17 +21,18 @@ import torch
 from ltsh_deploy.decode import decode_fields
 from ltsh_deploy.drawing import draw_poses
 from ltsh_deploy.errors import FieldsError, ImageError, InputError
-from ltsh_deploy.evaluation.choosing import choose_person
+from ltsh_deploy.evaluation.predictions import UnitPredictions
+from ltsh_deploy.evaluation.sample_units import single_unit
+from ltsh_deploy.evaluation.units import Unit
 from ltsh_deploy.fields import Fields
 from ltsh_deploy.images import Image
-from ltsh_deploy.metrics_distances import BoolArray, FloatArray
 from ltsh_deploy.network_base import ImageNetwork
 from ltsh_deploy.poses import Poses
 from ltsh_deploy.train.augment import Warp, centred_warp
 from ltsh_deploy.train.batches import collate
 from ltsh_deploy.train.crops import Crop, make_crop, picture_crop
 from ltsh_deploy.train.objective import batch_losses
-from ltsh_deploy.train.pck import PckScore, joint_hits, pck, torso_length
+from ltsh_deploy.train.pck import PckScore, has_torso, pck
 from ltsh_deploy.train.pools import Pool
 
 if TYPE_CHECKING:
@@ -77,17 +78,23 @@ class _View:
         crop: what it sees, the person first.
         warp: from the picture to there.
         label: who it is, like nobody else's.
-        joints: [J, 3] of the person in the picture.
-        place: [2] in the picture, where the person is expected.
-        size: (width, height) in the picture, of what the network sees.
+        unit: the person, as evaluation has them.
+        whole: (width, height) of the picture where the network sees the whole of it, else None.
     """
 
     crop: Crop
     warp: Warp
     label: str
-    joints: FloatArray
-    place: FloatArray
-    size: tuple[float, float]
+    unit: Unit
+    whole: tuple[int, int] | None
+
+    def found(self, poses: Poses) -> UnitPredictions:
+        """Who was found in the crop, in pixels of the picture; of a whole picture within it, as in deployment."""
+        xy = self.warp.to_picture(np.asarray(poses.xy, np.float64))
+        # Whoever is found in the grey around a crop must not come nearer to the one in the middle.
+        if self.whole is not None:
+            xy = np.clip(xy, 0, np.array(self.whole) - 1)
+        return UnitPredictions(self.unit.id, replace(poses, xy=xy))
 
 
 @torch.no_grad()
@@ -115,13 +122,14 @@ def validate(
 
     Raises:
         InputError: when not one person can be measured.
+        SkeletonError: when the network has no joint of Leeds Sports Pose.
     """
     skeleton, student = pool.skeleton, network.network
     limit = len(pool) if people is None else min(people, len(pool))
     rows = np.linspace(0, len(pool), limit, endpoint=False).astype(int).tolist()
     left_out: Counter[str] = Counter()
-    hits: list[BoolArray] = []
-    labelled: list[BoolArray] = []
+    units: list[Unit] = []
+    found: list[UnitPredictions] = []
     losses: list[float] = []
     drawn: dict[str, Image] = {}
     for views in _batches(pool, rows, config, student.stride, view or config.validation.view, left_out):
@@ -136,18 +144,15 @@ def validate(
                 poses = Poses.empty(skeleton)
             if len(drawn) < pictures:
                 drawn[each.label] = _draw(each.crop, poses)
-            torso = torso_length(each.joints, skeleton)
-            if torso is None:
+            if not has_torso(each.unit):
                 left_out[NO_TORSO] += 1
                 continue
-            found = replace(poses, xy=each.warp.to_picture(np.asarray(poses.xy, np.float64)))
-            hits.append(joint_hits(choose_person(found, each.place, each.size), each.joints, torso))
-            labelled.append(each.joints[:, 2] > 0)
-    if not hits:
+            units.append(each.unit)
+            found.append(each.found(poses))
+    if not units:
         reasons = "; ".join(f"{count} {reason}" for reason, count in left_out.items())
         raise InputError(f"data set {pool.name!r}: not one person of its split 'val' could be measured: {reasons}")
-    score = pck(np.array(hits), np.array(labelled), skeleton)
-    return Measurement(score, float(np.mean(losses)), dict(left_out), drawn)
+    return Measurement(pck(units, found, pool.name), float(np.mean(losses)), dict(left_out), drawn)
 
 
 def _draw(crop: Crop, poses: Poses) -> Image:
@@ -177,23 +182,26 @@ def _views(pool: Pool, rows: list[int], config: RunConfig, stride: int, kind: st
     """In the rows' order; None for a picture that cannot be read."""
 
     def make(row: int) -> _View | None:
-        sample, person = pool.sample(row), int(pool.people[row])
-        centre, name = sample.centres[person], f"{pool.name}: {sample.id}"
+        labelled, person = pool.dataset[int(pool.samples[row])], int(pool.people[row])
+        sample, centre = labelled.to_skeleton(pool.skeleton), labelled.centres[person]
+        name = f"{pool.name}: {sample.id}"
         try:
+            image = sample.read_image()
             if kind == "crop":
                 warp = centred_warp(config.crop, centre, float(sample.scales[person]), config.size)
-                crop = make_crop(sample, person, warp, stride, name)
+                crop = make_crop(sample, person, warp, stride, name, image)
             else:
-                crop, warp = picture_crop(sample, person, config.size, stride, name)
+                crop, warp = picture_crop(sample, person, config.size, stride, name, image)
         except ImageError as error:
             _log.warning("%s; this person is left out of the validation", error.message)
             return None
-        corners = warp.to_picture(np.array([[0, 0], warp.size], np.float64) - 0.5)
-        alone = np.count_nonzero(sample.labelled.any(axis=1)) == 1
-        middle = corners.mean(axis=0) if kind == "crop" or alone else centre
-        across, down = np.abs(corners[1] - corners[0])
+        unit = replace(single_unit(labelled, person), id=str(row), image=None)
         label = name if len(sample) == 1 else f"{name}, person {person}"
-        return _View(crop, warp, label, sample.joints[person], np.asarray(middle), (float(across), float(down)))
+        if kind == "crop":
+            across, down = (max(1, round(side / warp.zoom)) for side in config.size)
+            return _View(crop, warp, label, replace(unit, centres=centre[None], size=(across, down)), None)
+        picture = image.shape[1], image.shape[0]
+        return _View(crop, warp, label, replace(unit, size=picture), picture)
 
     ahead = config.validation.batch
     with ThreadPoolExecutor(config.workers, thread_name_prefix="validation") as threads:

@@ -87,6 +87,9 @@ def paint_boxes(boxes: FloatArray, size: tuple[int, int]) -> npt.NDArray[np.bool
     """[H, W] whether each pixel lies in any of the boxes [K, 4] (x1, y1, x2, y2), for a size (width, height)."""
     inside = np.zeros((size[1], size[0]), np.bool_)
     limits = np.array([size[0], size[1], size[0], size[1]], dtype=np.float64)
-    for x1, y1, x2, y2 in np.clip(boxes, 0, limits).tolist():
-        inside[int(np.ceil(y1)) : int(np.floor(y2)) + 1, int(np.ceil(x1)) : int(np.floor(x2)) + 1] = True
+    # A box that ends at -1 or before holds nothing; one that ended at 0 would hold the first line of pixels.
+    for x1, y1, x2, y2 in np.clip(boxes, -1, limits).tolist():
+        rows = slice(max(0, int(np.ceil(y1))), int(np.floor(y2)) + 1)
+        columns = slice(max(0, int(np.ceil(x1))), int(np.floor(x2)) + 1)
+        inside[rows, columns] = True
     return inside

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from ltsh_deploy.evaluation.groups import mean_of
 from ltsh_deploy.evaluation.units import EvaluationSet, Unit, measured_heads
 from ltsh_deploy.skeletons import LSP14
 
-__all__ = ["KINDS", "sample_units"]
+__all__ = ["KINDS", "sample_units", "single_unit"]
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -71,20 +70,23 @@ def _read_ignore(sample: Sample) -> BoolArray | None:
     return sample.read_ignore((width, height))
 
 
-def _single_units(sample: Sample) -> Iterator[Unit]:
-    """A unit for each labelled person; where there is only one, it has the picture's name and no centre is told."""
+def _single_units(sample: Sample) -> list[Unit]:
+    return [single_unit(sample, person) for person in np.flatnonzero(sample.labelled.any(axis=1)).tolist()]
+
+
+def single_unit(sample: Sample, person: int) -> Unit:
+    """A labelled person of a sample; where nobody else is labelled, it has the picture's name and no centre is told."""
     people = np.flatnonzero(sample.labelled.any(axis=1)).tolist()
-    for number, p in enumerate(people, start=1):
-        one = slice(p, p + 1)
-        yield Unit(
-            id=sample.id if len(people) == 1 else f"{sample.id}:{number}",
-            skeleton=sample.skeleton,
-            joints=sample.joints[one],
-            head_sizes=measured_heads(np.full((1, 4), np.nan), sample.scales[one], f"sample {sample.id!r}"),
-            scales=sample.scales[one],
-            centres=np.full((1, 2), np.nan) if len(people) == 1 else sample.centres[one],
-            image=sample.image,
-            image_name=sample.id,
-            characteristics={name: values[one] for name, values in sample.characteristics.items()},
-            is_real=not sample.is_synthetic[p],
-        )
+    one, alone = slice(person, person + 1), len(people) == 1
+    return Unit(
+        id=sample.id if alone else f"{sample.id}:{people.index(person) + 1}",
+        skeleton=sample.skeleton,
+        joints=sample.joints[one],
+        head_sizes=measured_heads(np.full((1, 4), np.nan), sample.scales[one], f"sample {sample.id!r}"),
+        scales=sample.scales[one],
+        centres=np.full((1, 2), np.nan) if alone else sample.centres[one],
+        image=sample.image,
+        image_name=sample.id,
+        characteristics={name: values[one] for name, values in sample.characteristics.items()},
+        is_real=not sample.is_synthetic[person],
+    )
