@@ -23,8 +23,8 @@ def average_checkpoints(
     """Write a checkpoint whose weights, and whose normalisations' statistics, are the means of several ones'.
 
     Args:
-        paths: of one or more checkpoints of the same network, skeleton and size. The first one's notes are kept, with
-            the names of all.
+        paths: of one or more checkpoints of the same network and skeleton. The first one's size and notes are kept,
+            with the names of all.
         out: of the file.
         training_data: what they learned from, for whoever gets the file; by default the names of their data sets.
         licence: of the weights; by default the first one's.
@@ -36,9 +36,9 @@ def average_checkpoints(
     torch = import_part("torch", "Averaging weights", "train")
     checkpoints = [read_checkpoint(path) for path in paths]
     first = checkpoints[0]
-    kind = (first.network.name, first.network.config, first.network.skeleton, first.size)
+    kind = first.network.name, first.network.config, first.network.skeleton
     for path, other in zip(paths, checkpoints, strict=True):
-        if (other.network.name, other.network.config, other.network.skeleton, other.size) != kind:
+        if (other.network.name, other.network.config, other.network.skeleton) != kind:
             raise UsageError(f"{path}: is another network than {paths[0]}, and they cannot be averaged")
     states = [checkpoint.network.state_dict() for checkpoint in checkpoints]
     mean = {
