@@ -140,10 +140,9 @@ def _losses(config: RunConfig, weights: Path) -> tuple[FloatArray, dict[str, Flo
     for begin in range(0, len(pool), config.batch):
         crops = []
         for row in range(begin, min(begin + config.batch, len(pool))):
-            skipped = maker.skipped.total()
             crop = maker.make(np.random.default_rng([_CROPS, config.seed, row]), pool, row)
             # Whoever is skipped is replaced, and somebody else's loss is not theirs.
-            if maker.skipped.total() == skipped:
+            if not crop.skipped:
                 crops.append(crop)
                 rows.append(row)
         if not crops:
