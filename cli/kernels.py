@@ -36,21 +36,20 @@ def command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print what was made as JSON.")
 def build(architectures: tuple[str, ...], as_json: bool) -> None:
     """Compile the kernels; needs no GPU."""
-    from ltsh_deploy.cuda_kernels.compile import KERNELS, CompileError, cubin_path, find_compiler
-    from ltsh_deploy.errors import MissingPartError, OutputError
-    from ltsh_deploy.parts import install_line
+    from ltsh_deploy.cuda_kernels.compile import KERNELS, cubin_path, find_compiler
+    from ltsh_deploy.cuda_work import named_refusals
+    from ltsh_deploy.errors import OutputError
 
     made = []
     try:
-        compiler = find_compiler()
-        for architecture in _chosen(architectures, compiler):
-            for kernel in KERNELS:
-                path = cubin_path(kernel, architecture, compiler)
-                made.append({"kernel": kernel, "architecture": architecture, "path": str(path)})
-                if not as_json:
-                    click.echo(f"{architecture}  {kernel}  {path}")
-    except CompileError as error:
-        raise MissingPartError(f"the CUDA kernels cannot be compiled: {error}", install_line("cuda")) from None
+        with named_refusals():
+            compiler = find_compiler()
+            for architecture in _chosen(architectures, compiler):
+                for kernel in KERNELS:
+                    path = cubin_path(kernel, architecture, compiler)
+                    made.append({"kernel": kernel, "architecture": architecture, "path": str(path)})
+                    if not as_json:
+                        click.echo(f"{architecture}  {kernel}  {path}")
     except OSError as error:
         reason = f"{error.filename or 'the cache'}: the kernels cannot be written there ({error.strerror})"
         raise OutputError(reason, "Make room; or set XDG_CACHE_HOME to a folder of yours.") from None

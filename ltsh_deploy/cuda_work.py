@@ -20,7 +20,7 @@ from ltsh_deploy.parts import install_line
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["KernelUser", "architecture_of", "programs"]
+__all__ = ["KernelUser", "architecture_of", "named_refusals", "programs"]
 
 # Of Jetson and its like: Orin, Thor as CUDA 12 numbers it, and as CUDA 13 does.
 _TEGRA = ("sm_87", "sm_101", "sm_110")
@@ -96,7 +96,7 @@ def architecture_of(gpu: Gpu, compiler: Compiler | None = None) -> str:
             f"{gpu} is older than what the CUDA kernels are compiled for ({ARCHITECTURES[0]})",
             "Decode on the CPU: leave out the CUDA decoder.",
         )
-    with _named_refusals():
+    with named_refusals():
         known = (compiler or kernels.find_compiler()).architectures
     own = f"sm_{major}{minor}"
     if own not in known and own not in _TEGRA:
@@ -115,12 +115,17 @@ def programs(
     Raises:
         MissingPartError: when there is no compiler, or it refuses.
     """
-    with _named_refusals():
+    with named_refusals():
         return [kernels.cubin(name, architecture, compiler, folder) for name in names]
 
 
 @contextmanager
-def _named_refusals() -> Iterator[None]:
+def named_refusals() -> Iterator[None]:
+    """Turn a compiler's refusal, or its absence, into an error for users.
+
+    Raises:
+        MissingPartError: in place of a CompileError.
+    """
     try:
         yield
     except CompileError as error:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ltsh_deploy.errors import ConfigError, InputError, UsageError
 from ltsh_deploy.whole_files import write_whole
-from ltsh_deploy.yaml_text import parse_yaml
+from ltsh_deploy.yaml_text import parse_yaml, read_yaml
 
 if TYPE_CHECKING:
     from ltsh_deploy.train.config import RunConfig
@@ -115,11 +115,9 @@ def save_config(path: str | Path, config: RunConfig) -> None:
 
 def _read_mapping(path: Path) -> dict[Any, Any]:
     try:
-        data = parse_yaml(path.read_text(encoding="utf-8"))
+        data = read_yaml(path)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: is not text in UTF-8, so not a configuration") from None
     except ValueError as error:
         raise InputError(f"{path}: {error}") from None
     if not isinstance(data, dict):

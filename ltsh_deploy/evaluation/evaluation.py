@@ -19,6 +19,7 @@ from ltsh_deploy.evaluation.running import Look, predict_units
 from ltsh_deploy.evaluation.scoring import Scores, score_units
 from ltsh_deploy.evaluation.store import PredictionStore
 from ltsh_deploy.evaluation.units import EvaluationSet
+from ltsh_deploy.file_digests import sha256_of
 from ltsh_deploy.poses import Poses
 
 __all__ = ["Evaluation", "evaluate_model", "evaluate_predictions"]
@@ -121,7 +122,7 @@ def evaluate_model(
             estimator, name, digest = model, "an estimator", ""
         else:
             estimator, name = stack.enter_context(PoseEstimator.open(model, **options)), str(model)
-            digest = hashlib.sha256(Path(model).read_bytes()).hexdigest()
+            digest = sha256_of(Path(model))
         # What cannot be scored should stop the run now, not at its end.
         joints_without_source(data, estimator.skeleton, name)
         batch = batch or (1 if estimator.runtime.device == "cpu" else 8)
