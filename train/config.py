@@ -143,7 +143,8 @@ class RunConfig(ConfigPart):
         seed: of everything that is drawn.
         network: the student.
         skeleton: its name, or a YAML file.
-        init: a checkpoint to begin with, of the same network and skeleton; None for random weights.
+        init: weights to begin with, of the same network and skeleton: a checkpoint, an ONNX file that was exported from
+            one, or ``default``, the package's own model; None for random weights.
         frozen_convolutions: so many of the first convolutions, and their normalisations, keep their weights.
         data: what is learned from.
         size: (width, height) of the crops, multiples of the network's stride.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,13 +36,18 @@ class Keeper:
         folder: of the run.
         pools: whom it trains on, which the weights' files name, and whom it measures with.
         device: to measure on.
+        origin: where the weights came from that the run began with, None for random ones.
 
     Attributes:
         best: the best PCK so far, None before the first measurement.
+        origin: as given, or as the run began that goes on.
     """
 
-    def __init__(self, config: RunConfig, folder: Path, pools: Pools, device: torch.device) -> None:
+    def __init__(
+        self, config: RunConfig, folder: Path, pools: Pools, device: torch.device, origin: Provenance | None = None
+    ) -> None:
         self._config, self._folder, self._pools, self._device = config, folder, pools, device
+        self.origin = origin
         self.best: float | None = None
         self._best_file: torch.Tensor | None = None
 
@@ -88,16 +94,22 @@ class Keeper:
     def _save(self, name: str, network: PoseNetwork, step: int) -> None:
         config, sets = self._config, [pool.dataset for pool in self._pools.training]
         best = "" if self.best is None else f", best PCK@0.2 {self.best:.1f}"
+        data = [", ".join(dict.fromkeys(each.name for each in sets))]
+        licences = [f"data {each.name}: {each.licence}" for each in sets if each.licence]
+        if self.origin is not None:
+            data.append(f"before that: {self.origin.training_data or 'not known'}")
+            licences += [f"the weights it began with: {self.origin.licence}"] if self.origin.licence else []
         provenance = Provenance(
-            training_data=", ".join(dict.fromkeys(data.name for data in sets)),
-            licence="; ".join(dict.fromkeys(f"data {data.name}: {data.licence}" for data in sets if data.licence)),
+            training_data="; ".join(data),
+            licence="; ".join(dict.fromkeys(licences)),
             notes=f"ltsh train, seed {config.seed}, step {step} of {config.steps}{best}",
         )
         save_checkpoint(self._folder / name, network, provenance, config.size)
 
     def state_dict(self) -> dict[str, Any]:
-        """The best so far, and the bytes of its file: [n] uint8, None where there is no such file."""
-        return {"best": self.best, "best_file": self._best_file}
+        """The best so far, the bytes of its file ([n] uint8, None where there is no such file), and the origin."""
+        origin = None if self.origin is None else asdict(self.origin)
+        return {"best": self.best, "best_file": self._best_file, "origin": origin}
 
     def load_state_dict(self, state: Mapping[str, Any], changes: Iterable[str]) -> None:
         """Go on with the best so far, unless it cannot be compared with what is measured from now on.
@@ -115,6 +127,8 @@ class Keeper:
             OutputError: when it cannot be written.
         """
         self.best = state["best"]
+        origin = state.get("origin")
+        self.origin = None if origin is None else Provenance(**origin)
         # States of the first version do not hold the file.
         self._best_file = state["best_file"] if "best_file" in state else self._read_best()
         if self._best_file is None:

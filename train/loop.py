@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import torch
 from torch import distributed
 
+from ltsh_deploy.checkpoints import Provenance
 from ltsh_deploy.errors import ConfigError, TrainingError
 from ltsh_deploy.images import Image
 from ltsh_deploy.network_base import PoseNetwork
@@ -72,6 +73,7 @@ class Run:
         teacher: None where the synthetic people come in turn.
         device: to train on.
         session: the code, the packages and the device of a run that begins.
+        origin: where the weights came from, None for random ones.
 
     Attributes:
         config: of the run.
@@ -94,30 +96,34 @@ class Run:
         teacher: Teacher | None,
         device: torch.device,
         session: Session,
+        origin: Provenance | None = None,
     ) -> None:
         self._rank, self._processes = rank(), num_processes()
         if config.batch % self._processes:
             raise ConfigError(f"batch: {config.batch} is no multiple of the {self._processes} processes", key="batch")
         self.config, self.folder, self.pools, self.groups, self.device = config, out, pools, groups, device
         self._report: Callable[[Record], None] = _say_nothing
-        self._student = Student(network, config, device)
-        self._teacher = teacher
+        self._student, self._teacher = Student(network, config, device), teacher
         self._recorder = WindowRecorder(getattr(config.teacher, "inputs", 0), device)
         sampler = Sampler(pools.training, pools.parts, config.batch, config.seed, groups.members)
         self._maker = CropMaker(sampler, config, network.stride)
         self._interruption, self._meter = Interruption(), Meter()
-        self._keeper = Keeper(config, out, pools, device)
+        self._keeper = Keeper(config, out, pools, device, origin)
         self._data = data_facts(pools, groups)
         self._skipped: Counter[str] = Counter()
         self._skipped_before: Counter[str] = Counter()
         self.skipped: Counter[str] = Counter()
-        self.sessions = [session]
-        self.step = 0
+        self.sessions, self.step = [session], 0
 
     @property
     def best(self) -> float | None:
         """The best PCK so far, None before the first measurement."""
         return self._keeper.best
+
+    @property
+    def origin(self) -> Provenance | None:
+        """Where the weights came from that it began with, None for random ones."""
+        return self._keeper.origin
 
     @property
     def network(self) -> PoseNetwork:

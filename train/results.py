@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from ltsh_deploy.checkpoints import load_checkpoint
+from ltsh_deploy.checkpoints import Provenance, load_checkpoint
 from ltsh_deploy.errors import MissingPartError
 from ltsh_deploy.network_base import ImageNetwork
 from ltsh_deploy.train.curves import CURVES, draw_curves
@@ -135,6 +135,10 @@ def _notes(run: Run, measured: Measurement | None) -> list[str]:
             "is a little better than it would be on people never looked at."
         )
     if run.config.init is not None:
-        notes.append(f"Training began with the weights in `{run.config.init}`.")
+        origin = run.origin or Provenance()
+        notes.append(
+            f"Training began with the weights in `{run.config.init}`, which had learned from: "
+            f"{origin.training_data or 'not known'}. Their licence: {origin.licence or 'not known'}."
+        )
     notes += [f"{count:,} times, {reason} were replaced by others." for reason, count in run.skipped.items()]
     return notes

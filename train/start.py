@@ -10,18 +10,22 @@ from typing import TYPE_CHECKING
 import cv2
 import torch
 
-from ltsh_deploy.checkpoints import load_checkpoint
+from ltsh_deploy.checkpoints import Provenance, load_checkpoint
+from ltsh_deploy.default_model import default_model
 from ltsh_deploy.errors import ConfigError, DeviceError, InputError
 from ltsh_deploy.network_base import PoseNetwork
 from ltsh_deploy.networks import create_network
 from ltsh_deploy.skeletons import Skeleton, load_skeleton
+from ltsh_deploy.train.batches import CropMaker, collate
 from ltsh_deploy.train.config_file import about_key, dump_config, save_config
 from ltsh_deploy.train.data import Pools, group_people, open_pools
+from ltsh_deploy.train.exported_weights import load_exported_weights, measure_normalisations
 from ltsh_deploy.train.folder import CONFIG, STATE, open_folder
 from ltsh_deploy.train.groups import Groups
 from ltsh_deploy.train.loop import Run
 from ltsh_deploy.train.network_choice import network_stride
 from ltsh_deploy.train.processes import first_alone, num_processes, together
+from ltsh_deploy.train.sampling import Sampler
 from ltsh_deploy.train.sessions import Session
 from ltsh_deploy.train.state import load_state
 from ltsh_deploy.train.teacher import create_teacher
@@ -33,6 +37,11 @@ if TYPE_CHECKING:
     from ltsh_deploy.train.config import RunConfig
 
 __all__ = ["choose_device", "create_student", "prepare"]
+
+#: What ``init`` calls the model that comes with the package.
+_DEFAULT = "default"
+# So many crops tell the mean and variance of what a normalisation sees well enough: it sees a batch at a time.
+_MEASURED_CROPS = 256
 
 
 def prepare(config: RunConfig, out: Path, *, resume: bool = False, source: Path | None = None) -> Run:
@@ -54,7 +63,9 @@ def prepare(config: RunConfig, out: Path, *, resume: bool = False, source: Path 
     # The code may be another one when the run has ended.
     code, packages = code_version(), package_versions()
     device = together(lambda: choose_device(config))
-    skeleton, network = together(lambda: _create_network(config))
+    # All that a run goes on with is in its state.
+    beginning = config.model_copy(update={"init": None}) if resume else config
+    skeleton, network, origin = together(lambda: _create_network(beginning))
     torch.manual_seed(config.seed)
     if config.threads is not None:
         torch.set_num_threads(config.threads)
@@ -63,6 +74,8 @@ def prepare(config: RunConfig, out: Path, *, resume: bool = False, source: Path 
     first_alone(lambda: open_folder(out, dump_config(config), resume=resume, source=source))
     state = together(lambda: load_state(out / STATE)) if resume else None
     pools, groups = together(lambda: _read_data(config, skeleton))
+    if _is_exported(beginning.init):
+        together(lambda: _measure_normalisations(config, network, pools, groups))
     features = student_features(network)
     with about_key("teacher"):
         teacher = synchronised(
@@ -70,17 +83,18 @@ def prepare(config: RunConfig, out: Path, *, resume: bool = False, source: Path 
                 config.teacher, groups.counts, config.seed, device, batch_size=config.batch, student_features=features
             )
         )
-    run = Run(config, out, network, pools, groups, teacher, device, Session(0, code, packages, _device_name(device)))
+    session = Session(0, code, packages, _device_name(device))
+    run = Run(config, out, network, pools, groups, teacher, device, session, origin)
     if state is not None:
         run.resume(state)
     first_alone(lambda: save_config(out / CONFIG, config))
     return run
 
 
-def _create_network(config: RunConfig) -> tuple[Skeleton, PoseNetwork]:
+def _create_network(config: RunConfig) -> tuple[Skeleton, PoseNetwork, Provenance | None]:
     with about_key("skeleton"):
         skeleton = load_skeleton(config.skeleton)
-    return skeleton, create_student(config, skeleton)
+    return skeleton, *create_student(config, skeleton)
 
 
 def _read_data(config: RunConfig, skeleton: Skeleton) -> tuple[Pools, Groups]:
@@ -93,6 +107,14 @@ def _read_data(config: RunConfig, skeleton: Skeleton) -> tuple[Pools, Groups]:
             "teacher",
         )
     return pools, groups
+
+
+def _measure_normalisations(config: RunConfig, network: PoseNetwork, pools: Pools, groups: Groups) -> None:
+    """Give them the statistics of the crops of the first steps, which are the same in every process."""
+    sampler = Sampler(pools.training, pools.parts, config.batch, config.seed, groups.members)
+    make = CropMaker(sampler, config, network.stride)
+    crops = (make(*divmod(i, config.batch)) for i in range(_MEASURED_CROPS))
+    measure_normalisations(network, (collate([crop]).images for crop in crops))
 
 
 def _device_name(device: torch.device) -> str:
@@ -130,20 +152,23 @@ def choose_device(config: RunConfig) -> torch.device:
     return torch.device("cuda", index)
 
 
-def create_student(config: RunConfig, skeleton: Skeleton) -> PoseNetwork:
-    """The network to begin with: from ``init``, or with random weights.
+def create_student(config: RunConfig, skeleton: Skeleton) -> tuple[PoseNetwork, Provenance | None]:
+    """The network to begin with, and where its weights came from: ``init``, or None for random weights.
 
     Raises:
         ConfigError: when there is no such network, it cannot be built so, or the crops do not fit its stride.
-        ModelFileError: when ``init`` is no sound checkpoint.
+        ModelFileError: when ``init`` is no sound checkpoint, nor an ONNX file that can be learned from.
         InputError: when ``init`` is of another network or skeleton.
+        MissingPartError: when ``init`` is an ONNX file, and onnx is not installed.
     """
     network_stride(config, skeleton)
     network = create_network(config.network.name, skeleton, config.seed, **config.network.config)
     if config.init is None:
-        return network
+        return network, None
     with about_key("init"):
-        first, _ = load_checkpoint(config.init)
+        if _is_exported(config.init):
+            return network, load_exported_weights(network, default_model() if config.init == _DEFAULT else config.init)
+        first, origin = load_checkpoint(config.init)
     for what, own, other in (
         ("network", network.name, first.name),
         ("configuration of the network", network.config, first.config),
@@ -154,4 +179,8 @@ def create_student(config: RunConfig, skeleton: Skeleton) -> PoseNetwork:
                 f"init: {config.init} has another {what} than the configuration asks for: {other}, not {own}",
                 "Name the network, its configuration and the skeleton as in the run that wrote it.",
             )
-    return first
+    return first, origin
+
+
+def _is_exported(init: str | None) -> bool:
+    return init is not None and (init == _DEFAULT or Path(init).suffix.lower() == ".onnx")

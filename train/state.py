@@ -12,12 +12,14 @@ import pickle
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ltsh_deploy.checkpoints import Provenance
 from ltsh_deploy.errors import ConfigError, InputError
 from ltsh_deploy.skeletons import Skeleton
 from ltsh_deploy.whole_files import WholeFile
@@ -142,9 +144,12 @@ def _mistakes(state: Mapping[str, Any]) -> Iterator[str]:
     for key in ("config", "skeleton", "network", "optimiser", "scaler", "window"):
         if not isinstance(state[key], dict):
             yield f"{key!r} is no dictionary"
-    for key in ("average", "teacher", "data", "skipped"):
+    for key in ("average", "teacher", "data", "skipped", "origin"):
         if not isinstance(state.get(key), dict | None):
             yield f"{key!r} is no dictionary"
+    texts = {entry.name: str for entry in fields(Provenance)}
+    if state.get("origin") is not None and {key: type(text) for key, text in state["origin"].items()} != texts:
+        yield "'origin' holds not where the first weights came from"
     if not all(type(count) is int for count in (state.get("skipped") or {}).values()):
         yield "'skipped' holds no counts"
     if state.get("meter") is not None and not _is_meter(state["meter"]):

@@ -54,6 +54,16 @@ def average(checkpoints: tuple[Path, ...], out: Path, training_data: str | None,
     average_checkpoints(checkpoints, out, training_data, licence)
 
 
+@cli.command("begin")
+@click.argument("recipe", type=_path)
+@click.option("-o", "--out", type=_path, required=True, help="The checkpoint to write.")
+def begin(recipe: Path, out: Path) -> None:
+    """Write the weights that `ltsh train RECIPE` begins with, to begin others with and to average them with."""
+    from studies.default_model.beginning import write_beginning
+
+    write_beginning(recipe, out)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; errors that a user can cause are told without a traceback. Returns the exit code."""
     interrupted = "nothing is lost: what was found is kept, and files appear when they are whole"
