@@ -108,14 +108,15 @@ def _open(
 ) -> SampleList:
     from ltsh_deploy.datasets import open_dataset
 
-    options = parse_settings(settings)
-    if options.keys() & {"split", "ignore_outside"}:
-        raise UsageError("--set: split and ignore_outside have options of their own: --split, --ignore-outside")
-    return open_dataset(kind, path, split=split, ignore_outside=ignore_outside, **options)
+    return open_dataset(kind, path, split=split, ignore_outside=ignore_outside, **parse_settings(settings))
 
 
 def parse_settings(settings: tuple[str, ...]) -> dict[str, Any]:
-    """KEY=VALUE with YAML values, as in configurations."""
+    """The options of a kind of data set: KEY=VALUE with YAML values, as in configurations.
+
+    Raises:
+        UsageError: when one cannot be read, or is an option of the command line.
+    """
     from ltsh_deploy.yaml_text import parse_yaml
 
     found = {}
@@ -128,6 +129,8 @@ def parse_settings(settings: tuple[str, ...]) -> dict[str, Any]:
             found[key] = parse_yaml(text)
         except ValueError as error:
             raise UsageError(f"--set {setting}: the value {error}", "Put text with special signs in quotes.") from None
+    if found.keys() & {"split", "ignore_outside"}:
+        raise UsageError("--set: split and ignore_outside have options of their own: --split, --ignore-outside")
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -49,6 +50,13 @@ def _pitch_range(ctx: click.Context, param: click.Parameter, value: tuple[float,
     if not -30 <= low <= high <= 85:
         raise click.BadParameter(f"{low:g} {high:g} are not two angles from -30 to 85, the smaller first", ctx, param)
     return low, high
+
+
+def _no_nan(ctx: click.Context, param: click.Parameter, value: float) -> float:
+    # To click's ranges, what is neither below nor above is within.
+    if math.isnan(value):
+        raise click.BadParameter("nan is not a number", ctx, param)
+    return value
 
 
 def _large_size(ctx: click.Context, param: click.Parameter, text: str) -> tuple[int, int]:
@@ -187,9 +195,19 @@ def mixed(
     from ltsh_deploy.train.synth_mixed import MixedIn
 
     _keep_apart(out, dataset, mocap)
-    options = json.dumps(parse_settings(settings), sort_keys=True, default=str)
-    recipe = MixedIn(seed, kind, dataset, split, ignore_outside, options, per_image, people, mocap)
+    recipe = MixedIn(seed, kind, dataset, split, ignore_outside, _as_json(settings), per_image, people, mocap)
     return _synthesise(recipe, _within(range(recipe.total()), start, count), out=out, **run)
+
+
+def _as_json(settings: tuple[str, ...]) -> str:
+    """The options KEY=VALUE as a JSON object, as which the index keeps them."""
+    try:
+        return json.dumps(parse_settings(settings), sort_keys=True, default=str, allow_nan=False)
+    except (TypeError, ValueError):
+        raise UsageError(
+            f"--set {' '.join(settings)}: a value cannot be kept in the folder's index",
+            "Give text, finite numbers, true or false, lists, and mappings whose keys are text.",
+        ) from None
 
 
 @command.command("stylised")
@@ -199,6 +217,7 @@ def mixed(
     type=click.FloatRange(0, 1),
     default=0.8,
     show_default=True,
+    callback=_no_nan,
     help="How far colours go from the rendered ones (0) to the photograph's (1).",
 )
 @click.option("--count", type=click.IntRange(1), help="Pictures to make; by default all.")

@@ -176,6 +176,7 @@ def test_files_that_vanish_are_found(tmp_path: Path) -> None:
         (["coco", ".", "--set", "images=7"], 2, "images must be text, got 7"),
         (["mpii", ".", "--set", "val=true"], 2, "val must be text, got True"),
         (["shards", ".", "--set", "split=val"], 2, "--split"),
+        (["shards", ".", "--set", "ignore-outside=2"], 2, "--ignore-outside"),
         (["shards", ".", "--ignore-outside", "0.5"], 2, "ignore-outside"),
         (["shards"], 2, "PATH"),
         (["lsp", "."], 3, "joints.mat: there is no such file"),

@@ -54,6 +54,16 @@ def test_lsp_extended_marks_labelled_joints(tmp_path: Path) -> None:
     assert second.joints[0, 0, 0] == joints[1, 0, 0]
 
 
+@pytest.mark.parametrize("extended", [False, True])
+def test_the_array_of_one_picture_may_lack_its_last_dimension(tmp_path: Path, extended: bool) -> None:
+    joints = people(1)
+    joints[0, :12, 2] = 1
+    folder = lsp(tmp_path, joints[0] if extended else joints[0].T, pictures=1)
+    (sample,) = open_dataset("lsp", folder)
+    assert sample.joints[0, :, 2].tolist() == ([2] * 12 + [0] * 2 if extended else [1] * 12 + [2] * 2)
+    np.testing.assert_array_equal(sample.joints[0, :12, :2], joints[0, :12, :2])
+
+
 def test_splits(tmp_path: Path) -> None:
     path = lsp(tmp_path, people(4).transpose(2, 1, 0))
     assert [s.split for s in open_dataset("lsp", path)] == ["train"] * 4
@@ -95,7 +105,8 @@ def test_files_that_are_not_of_this_kind(tmp_path: Path) -> None:
     for variables, said in (
         ({"x": 1}, "has no array of numbers"),
         ({"joints": "text"}, "has no array of numbers"),
-        ({"joints": np.zeros((14, 3))}, r"found \[14, 3\]"),
+        ({"joints": np.zeros((14, 4))}, r"found \[14, 4\]"),
+        ({"joints": np.zeros((1, 14, 3, 2))}, r"found \[1, 14, 3, 2\]"),
         ({"joints": np.zeros((16, 3, 5))}, r"found \[16, 3, 5\]"),
     ):
         scipy_io.savemat(path, variables)

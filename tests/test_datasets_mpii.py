@@ -11,6 +11,7 @@ import pytest
 
 from ltsh_deploy.datasets import open_dataset
 from ltsh_deploy.datasets.mpii_mat import MpiiImage, multi_person_groups, read_mpii_annotations, read_mpii_groups
+from ltsh_deploy.datasets.regions import Polygon
 from ltsh_deploy.errors import InputError
 from ltsh_deploy.skeletons import MPII16
 from tests.dataset_files import picture
@@ -166,6 +167,23 @@ def test_a_scale_that_is_absent_comes_from_the_head(tmp_path: Path) -> None:
     (sample,) = open_dataset("mpii", path)
     np.testing.assert_allclose(sample.scales, [4.8 * 50 / 200])
     np.testing.assert_allclose(sample.centres, [[50, 60]])
+
+
+def test_of_a_person_who_is_but_a_head_the_body_is_ignored(tmp_path: Path) -> None:
+    point = np.array([(0, 250.0, 60.0)], dtype=[("id", object), ("x", object), ("y", object)])
+    known = {"annopoints": {"point": point}, "scale": 1.0, "objpos": {"x": 250, "y": 60}}
+    nothing: dict[str, Any] = {"annopoints": [], "scale": [], "objpos": []}
+    # The box's diagonal is 40, so the person is 192 pixels tall; the box leaves out 0.15 of that above the face.
+    heads = [{"x1": 0, "y1": 0, "x2": 3, "y2": 4}, {"x1": 100, "y1": 40, "x2": 124, "y2": 72}]
+    rows = [someone | head for someone, head in zip((known, nothing), heads, strict=True)]
+    people = np.empty(2, dtype=[(key, object) for key in rows[0]])
+    people[:] = [tuple(row.values()) for row in rows]
+    (tmp_path / "a.jpg").write_bytes(picture())
+    (sample,) = open_dataset("mpii", release(tmp_path / "r.mat", people))
+    assert len(sample) == 1
+    (region,) = sample.regions
+    assert isinstance(region, Polygon)
+    np.testing.assert_allclose(region.corners, [[16, 11.2], [208, 11.2], [208, 232], [16, 232]])
 
 
 def test_files_that_are_not_mpiis_are_named(tmp_path: Path) -> None:

@@ -300,6 +300,19 @@ def test_a_file_that_says_it_has_no_frames_has_none(tmp_path: Path) -> None:
         library(tmp_path, walk=GOOD.replace("Frames: 4", "Frames: 0"))
 
 
+NAMES, EXPORT, LENGTHS = "must be named as in", "Export the motion again as", "with the lengths of its bones"
+
+
+@pytest.mark.parametrize(
+    ("kind", "remedy"),
+    [("unknown", NAMES), ("no_length", LENGTHS), ("no_motion", EXPORT), ("no_frames", EXPORT), ("short_rows", EXPORT)],
+)
+def test_the_remedy_is_that_of_the_first_file(tmp_path: Path, kind: str, remedy: str) -> None:
+    with pytest.raises(InputError) as raised:
+        library(tmp_path, a=BROKEN[kind], b=BROKEN["deep" if kind == "unknown" else "unknown"])
+    assert remedy in raised.value.remedy
+
+
 def test_hidden_files_are_no_motions(tmp_path: Path) -> None:
     (tmp_path / "._walk.bvh").write_bytes(b"\0\5\x16\7")
     assert not library(tmp_path, walk=GOOD).skipped

@@ -129,6 +129,13 @@ def test_pictures_of_other_options_do_not_get_into_one_folder(tmp_path: Path) ->
     assert numbers_in(tmp_path) == [0, 1, 2]
 
 
+def test_what_is_no_number_does_not_get_into_an_index(tmp_path: Path) -> None:
+    """It is unlike itself, so no run could go on."""
+    with pytest.raises(ValueError, match="JSON"), claimed(tmp_path, RECORD | {"strength": float("nan")}, range(3)):
+        pass
+    assert not (tmp_path / INDEX).exists()
+
+
 @pytest.mark.parametrize("content", [b"{}", b"[]", b'{"generator": 3}'])
 def test_a_folder_of_something_else_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / INDEX).write_bytes(content)

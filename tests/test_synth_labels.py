@@ -321,6 +321,36 @@ def test_flags_of_joints_in_the_ltsh_layout() -> None:
     assert np.abs(entry["joint_self"][MPII["head_top"]][:2]).max() < 1e-9
 
 
+def both_layouts(folder: Path, picture: Scene) -> list[Sample]:
+    """The picture, read from a shard and from the LTSH layout."""
+    with ShardWriter(folder, "train", 0) as writer:
+        writer.add(encode_picture(picture, {}))
+    write_ltsh(folder / "train-00000000-00000000.tar")
+    (shard,), (entries,) = open_dataset("shards", folder), open_dataset("ltsh", folder / "ltsh")
+    return [shard, entries]
+
+
+@pytest.mark.parametrize("synthetic", [0, 1])
+def test_who_is_no_centre_of_a_crop_is_none_in_the_ltsh_layout(synthetic: int, tmp_path: Path) -> None:
+    joints = np.stack([person(MPII16, 30 + 50 * p, 20, 0.5) for p in range(3)])
+    centres = np.nanmean(joints[..., :2], axis=1)
+    picture = scene(
+        *[someone(A)] * synthetic,
+        real=annotated(joints, MPII16, centres=centres, trainable=np.array([True, False, True])),
+    )
+    entries = entries_of(picture)
+    assert [entry["people_index"] for entry in entries] == [1, 3, 4][: 2 + synthetic]
+    assert all(len(entry["joint_others"]) == 2 + synthetic for entry in entries)
+    for sample in both_layouts(tmp_path, picture):
+        assert len(sample) == 3 + synthetic
+        np.testing.assert_allclose(sorted(sample.centres[sample.trainable].tolist()), centres[[0, 2]])
+
+
+def test_a_picture_without_anybody_for_the_centre_is_not_lost(tmp_path: Path) -> None:
+    real = annotated(person(MPII16, 100, 20, 0.5)[None], MPII16, trainable=np.array([False]))
+    assert [len(sample) for sample in both_layouts(tmp_path, scene(real=real))] == [1, 1]
+
+
 #: What somebody's own data set may have beside the torso's centre.
 NO_PELVIS, NO_THORAX = (
     Skeleton(
@@ -345,10 +375,7 @@ def test_every_joint_of_annotated_people_is_read_back_from_either_layout(skeleto
         joints[0, MPII["thorax"], 2] = joints[1, MPII["pelvis"], 2] = 1
     centres = np.nanmean(joints[..., :2], axis=1)
     picture = scene(someone(A), real=annotated(joints, skeleton, centres=centres))
-    with ShardWriter(tmp_path, "train", 0) as writer:
-        writer.add(encode_picture(picture, {}))
-    write_ltsh(tmp_path / "train-00000000-00000000.tar")
-    (shard,), (entry,) = open_dataset("shards", tmp_path), open_dataset("ltsh", tmp_path / "ltsh")
+    shard, entry = both_layouts(tmp_path, picture)
     wanted = annotated(joints, skeleton).to_skeleton(LTSH15).joints
     np.testing.assert_array_equal(shard.joints[:4], wanted)
     np.testing.assert_allclose(entry.to_skeleton(LTSH15).joints, shard.joints, atol=2e-3)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import ltsh_deploy
-from ltsh_deploy.datasets import open_dataset
+from ltsh_deploy.datasets import SampleList, open_dataset
+from ltsh_deploy.datasets.regions import RunLengths, box_polygon
 from ltsh_deploy.errors import UsageError
 from ltsh_deploy.skeletons import LSP14
 from ltsh_deploy.train.synth_digests import digest_of_files, digest_of_samples
@@ -55,6 +58,10 @@ ANOTHER: dict[str, Callable[[Path], Path]] = {
         folder, people=[{"joints": person(LSP14).tolist(), "centre": [100, 111], "scale": 0.9}]
     ),
     "synthetic people": lambda folder: real(folder, is_synthetic=True),
+    "people who are no centre of a crop": lambda folder: real(folder, trainable=False),
+    "characteristics": lambda folder: real(folder, characteristics={"camera_pitch": 3}),
+    "parts to ignore": lambda folder: real(folder, ignore_boxes=[[0, 0, 40, 40]]),
+    "other names of joints": lambda folder: real(folder, skeleton=[*LSP14.joints[1:], LSP14.joints[0]]),
 }
 
 
@@ -62,6 +69,29 @@ def test_the_same_data_elsewhere_are_the_same(tmp_path: Path) -> None:
     first, second = (digest_of_samples(open_dataset("shards", real(tmp_path / name))) for name in ("one", "two"))
     assert first == second
     assert len(first) == 16
+
+
+BOX, LARGER = (0.0, 0.0, 40.0, 40.0), (0.0, 0.0, 199.0, 219.0)
+
+
+def runs(*counts: int) -> RunLengths:
+    return RunLengths(np.array(counts), (200, 220))
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("regions", [(), (box_polygon(BOX),), (box_polygon(LARGER),), (runs(0, 44_000),), (runs(44_000),)]),
+        ("keep_boxes", [None, [BOX], [LARGER]]),
+        ("ignore", [None, b"", b"a mask"]),
+        ("trainable", [[True], [False]]),
+        ("characteristics", [{}, {"a": [1.0]}, {"a": [2.0]}, {"b": [1.0]}, {"a": [np.nan]}]),
+    ],
+)
+def test_all_that_labels_say_of_a_picture_counts(tmp_path: Path, name: str, values: list[Any]) -> None:
+    (sample,) = open_dataset("shards", real(tmp_path))
+    changed = [SampleList([replace(sample, **{name: value})], "set", sample.skeleton) for value in values]
+    assert len({digest_of_samples(each) for each in changed}) == len(values)
 
 
 @pytest.mark.parametrize("change", ANOTHER)
@@ -103,22 +133,33 @@ def test_pictures_that_are_files_count_by_their_size_and_may_be_gone(tmp_path: P
     assert len({before, digest_of_samples(samples)}) == 2
 
 
-def test_files_count_by_name_and_size(tmp_path: Path) -> None:
+def test_files_count_by_name_and_content(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"1")
     (tmp_path / "b").write_bytes(b"22")
     a, b = tmp_path / "a", tmp_path / "b"
     both = digest_of_files(tmp_path, [a, b])
     assert both == digest_of_files(tmp_path, [a, b])
     assert len({both, digest_of_files(tmp_path, [a]), digest_of_files(tmp_path, [b, a])}) == 3
-    a.write_bytes(b"12")
+    a.write_bytes(b"2")
     assert digest_of_files(tmp_path, [a, b]) != both
+    b.unlink()
+    assert digest_of_files(tmp_path, [a, b]) != digest_of_files(tmp_path, [a])
 
 
 def test_other_motions_of_the_same_number_are_others(tmp_path: Path) -> None:
-    for name, text in (("one", bvh([{}])), ("two", bvh([{}]) + "\n")):
+    for name, turn in (("one", 20.0), ("two", 30.0)):
         (tmp_path / name).mkdir()
-        (tmp_path / name / "walk.bvh").write_text(text)
+        (tmp_path / name / "walk.bvh").write_text(bvh([{"LeftArm": (turn, 0.0, 0.0)}]))
     records = [PurelySynthetic(0, 3, (0, 45), (64, 64), None, tmp_path / name).record() for name in ("one", "two")]
+    assert records[0] != records[1]
+
+
+def test_other_photographs_of_the_same_size_are_others(tmp_path: Path) -> None:
+    recipe = PurelySynthetic(0, 3, (0, 45), (64, 64), tmp_path)
+    records = []
+    for shade in (20, 200):
+        (tmp_path / "a.bmp").write_bytes(picture(shade=shade, kind=".bmp"))
+        records.append(recipe.record())
     assert records[0] != records[1]
 
 

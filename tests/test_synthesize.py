@@ -382,6 +382,31 @@ def test_a_stylised_data_set_has_the_mixed_ones_labels(mixed_folder: Path, tmp_p
         np.testing.assert_array_equal(sample.joints, original.joints)
 
 
+@pytest.mark.parametrize("damage", ["extra", "scale", "joints", "a joint"])
+def test_labels_that_no_mixed_picture_has_are_named_with_their_shard(
+    damage: str, mixed_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changed = tmp_path / "mixed"
+    changed.mkdir()
+    (changed / "index.json").write_bytes((mixed_folder / "index.json").read_bytes())
+    (shard,) = find_shards(mixed_folder).values()
+    members = {}
+    for number, files in read_shard(shard):
+        known = json.loads(files["json"])
+        if damage == "a joint":
+            known["people"][0]["joints"].pop()
+        else:
+            del known["people"][0][damage]
+        files["json"] = json.dumps(known).encode()
+        members |= {f"{number:08d}.{extension}": data for extension, data in files.items()}
+    write_tar(changed / shard.name, members)
+    line = ["synthesize", "stylised", str(changed), "--count", "1", "--out", str(tmp_path / "out")]
+    assert main(line) == ExitCode.BAD_INPUT
+    told = " ".join(capsys.readouterr().err.split())
+    assert f"{changed / shard.name}: 00000000: its labels are not those of a synthesised picture" in told
+    assert f"Delete {changed / shard.name}" in told
+
+
 def test_what_is_no_synthetic_person_changes_by_nothing_but_compression(mixed_folder: Path, tmp_path: Path) -> None:
     """The same JPEG settings once more leave most pixels as they are, and the others nearly so."""
     assert main(["synthesize", "stylised", str(mixed_folder), "--out", str(tmp_path / "out")]) == 0
@@ -472,10 +497,19 @@ def test_people_get_the_grain_that_their_photograph_has_more_of() -> None:
         (["mixed", "{real}", "--split", "val"], 3, "val"),
         (["mixed", "{real}", "--start", "500"], 2, "number 0 to"),
         (["mixed", "{real}", "--set", "colour=red"], 2, "no option"),
+        (["mixed", "{real}", "--set", "split=val"], 2, "have options of their own"),
+        (["mixed", "{real}", "--set", "ignore-outside=2"], 2, "have options of their own"),
+        (["mixed", "{real}", "--set", "x=.nan"], 2, "--set x=.nan: a value cannot be kept"),
+        (["mixed", "{real}", "--set", "x={{1: a, b: c}}"], 2, "a value cannot be kept"),
+        (["mixed", "{real}", "--set", "x=&a [*a]"], 2, "a value cannot be kept"),
+        (["mixed", "{real}", "--ignore-outside", "nan"], 2, "a factor of 1 or more"),
+        (["mixed", "{real}", "--ignore-outside", "inf"], 2, "a factor of 1 or more"),
         (["mixed", "{real}", "--out", "{real}"], 2, "among what is read"),
         (["mixed", "{real}/train-0.tar", "--out", "{real}"], 2, "among what is read"),
         (["stylised", "{nowhere}"], 3, "no such folder"),
         (["stylised", "{real}"], 3, "no mixed data set"),
+        (["stylised", "{real}", "--strength", "nan"], 2, "nan is not a number"),
+        (["stylised", "{real}", "--strength", "inf"], 2, "not in the range"),
         (["stylised", "{empty}", "--out", "{empty}"], 2, "among what is read"),
         (["mixed", "{real}", "--out", "{real}/ltsh"], 2, "among what is read"),
         (["mixed", "{real}/ltsh/a.json", "--kind", "ltsh", "--out", "{real}"], 2, "among what is read"),

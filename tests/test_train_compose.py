@@ -245,6 +245,23 @@ def crop_of(*synthetic: bool) -> Crop:
     return make_crop(with_picture(list(synthetic)), 0, Warp(np.eye(2, 3), False, (160, 136)), 8)
 
 
+def test_a_persons_box_reaches_half_their_height_beyond_what_is_known_of_them() -> None:
+    joints = np.full((2, 15, 3), np.nan)
+    joints[:, :, 2] = 0
+    joints[0, [2, 5]] = [[60, 50, 2], [72, 58, 1]]
+    joints[1, 0] = 110, 90, 2
+    sample = replace(
+        with_picture([False, False]),
+        joints=joints,
+        centres=np.array([[66.0, 74.0], [110.0, 90.0]]),
+        scales=np.array([0.3, 0.1]),
+    )
+    crop = make_crop(sample, 0, Warp(np.array([[0.5, 0, 10], [0, 0.5, -4]]), False, (96, 64)), 8)
+    # Their heights are 60 and 20 pixels of the picture, so 30 and 10 of the crop.
+    np.testing.assert_allclose(crop.boxes[0], [40 - 15, 21 - 15, 46 + 15, 33 + 15])
+    np.testing.assert_allclose(crop.boxes[1], [65 - 5, 41 - 5, 65 + 5, 41 + 5])
+
+
 @pytest.mark.parametrize(
     ("synthetic", "masked"), [((True, True), 0), ((False, False), 0), ((False, True), 1)], ids=["fake", "real", "mixed"]
 )

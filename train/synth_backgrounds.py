@@ -110,7 +110,7 @@ class Photographs:
             )
 
     def record(self) -> dict[str, Any] | None:
-        """The number of pictures that can be used, and a digest of their names and sizes."""
+        """The number of pictures that can be used, and a digest of their names and contents."""
         return {"pictures": len(self._files), "digest": digest_of_files(self._folder, self._files)}
 
     def draw(self, rng: np.random.Generator, camera: Camera) -> Backdrop:

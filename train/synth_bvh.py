@@ -44,6 +44,8 @@ _REMEDY = (
     "with Right; names of Mixamo, Unreal, Biped, Poser and Kinect skeletons are known too."
 )
 
+_NO_LENGTH = "Export the motion again with the lengths of its bones, or take the file out of the folder."
+
 
 @dataclass(frozen=True, eq=False)
 class MotionLibrary:
@@ -85,15 +87,16 @@ def read_mocap(folder: Path) -> MotionLibrary:
     files = motion_files(folder)
     if not files:
         raise InputError(f"{folder}: holds no BVH files", "Give a folder with files that end in .bvh.")
-    clips, skipped, odd, broken = [], [], list[str](), 0
+    clips, skipped, odd, broken, remedy = [], [], list[str](), 0, ""
     for path in files:
         try:
             motion = read_bvh(path)
             clip = clip_of(motion, find_limbs(motion, path), path.stem)
             if not len(clip):
-                raise InputError(f"{path}: in no frame do all limbs have a length", _REMEDY)
+                raise InputError(f"{path}: in no frame do all limbs have a length", _NO_LENGTH)
         except InputError as error:
             skipped.append((path, error.message))
+            remedy = remedy or error.remedy
             continue
         clips.append(clip)
         odd += [f"{path}: {motion.odd}"] if motion.odd else []
@@ -101,7 +104,7 @@ def read_mocap(folder: Path) -> MotionLibrary:
     reasons = "; ".join(reason for _, reason in skipped[:_SHOWN])
     more = f" and {len(skipped) - _SHOWN} more" if len(skipped) > _SHOWN else ""
     if not clips:
-        raise InputError(f"{folder}: not one of {len(files)} motion files can be used: {reasons}{more}", _REMEDY)
+        raise InputError(f"{folder}: not one of {len(files)} motion files can be used: {reasons}{more}", remedy)
     if skipped:
         _log.warning("%s: left out %d of %d motion files: %s%s", folder, len(skipped), len(files), reasons, more)
     if odd:

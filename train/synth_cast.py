@@ -123,7 +123,7 @@ def _motions_in(folder: Path) -> MotionLibrary:
 
 
 def describe_motions(folder: Path | None) -> dict[str, Any] | None:
-    """What a folder of motion files holds, as JSON values, with a digest of its files' names and sizes.
+    """What a folder of motion files holds, as JSON values, with a digest of its files' names and contents.
 
     Raises:
         InputError: when it holds no motion that can be used.

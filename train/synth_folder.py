@@ -100,12 +100,13 @@ def _held(file: BinaryIO) -> Iterator[None]:
 
 def _set_purpose(folder: Path, record: Mapping[str, Any]) -> None:
     """Write down what the folder is for, or see that it is for the same."""
-    form = json.loads(json.dumps({"skeleton": LTSH15.name, "generator": record}))
+    text = json.dumps({"skeleton": LTSH15.name, "generator": record}, indent=2, allow_nan=False)
+    form = json.loads(text)
     made = made_by(folder)
     if made is None:
         if visible_files(folder, "*.tar"):
             raise UsageError(f"{folder}: holds shards that `ltsh synthesize` did not make", "Name another folder.")
-        write_whole(folder / INDEX, json.dumps(form, indent=2).encode())
+        write_whole(folder / INDEX, text.encode())
         return
     for key in [*form["generator"], *made]:
         old, new = made.get(key), form["generator"].get(key)

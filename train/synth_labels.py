@@ -23,6 +23,7 @@ __all__ = ["Scene", "encode_picture", "scene_labels"]
 FloatArray = npt.NDArray[np.float64]
 
 _MILLIMETRES = 1000.0
+# What is further away is written as this, so it stands for "at or beyond 65.535 m".
 _DEEPEST = 65_535
 # Digits kept: a thousandth of a pixel, a tenth of a millimetre.
 _PIXEL_DIGITS, _METRE_DIGITS, _PLAIN_DIGITS = 3, 4, 5

@@ -101,6 +101,9 @@ def _nothing_ignored(labels: Mapping[str, Any]) -> bytes:
 def people_entries(labels: Mapping[str, Any], image: str, is_val: bool) -> list[dict[str, Any]]:
     """The entries of a picture's people, from its labels in a shard.
 
+    Who may not be the centre of a crop has no entry of their own, which is how the format says it, but is among the
+    others of those who have one. Where nobody may be, everybody has an entry, lest the picture be lost.
+
     Args:
         labels: as :mod:`ltsh_deploy.train.synth_labels` makes them.
         image: the picture's ``img_paths``.
@@ -108,8 +111,10 @@ def people_entries(labels: Mapping[str, Any], image: str, is_val: bool) -> list[
     """
     people = labels["people"]
     joints = [_joints(person["extra"]["mpii16"], labels["width"], labels["height"]) for person in people]
+    trainable = [p for p, person in enumerate(people) if person.get("trainable", True)]
     entries = []
-    for p, person in enumerate(people):
+    for p in trainable or range(len(people)):
+        person = people[p]
         others = [q for q in range(len(people)) if q != p]
         entry = {
             "img_paths": image,

@@ -9,7 +9,7 @@ Monge-Kantorovitch linear colour mapping for example-based colour transfer"). Th
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +22,7 @@ import numpy.typing as npt
 import ltsh_deploy
 from ltsh_deploy.errors import ImageError, InputError
 from ltsh_deploy.images import Image, read_image
+from ltsh_deploy.skeletons import LTSH15
 from ltsh_deploy.train.synth_folder import made_by
 from ltsh_deploy.train.synth_lens import MOST_NOISE, noise_level
 from ltsh_deploy.train.synth_materials import EYE, SKIN
@@ -127,10 +128,13 @@ class _Maker:
         picture = read_image(members.pop("jpg", b""), where)
         kinds = _mask(members, "materials.png", picture, where).astype(np.int8) - 1
         style = np.zeros(picture.shape[:2], np.uint8)
-        for person in labels["people"]:
-            if "states" not in person["extra"]:
-                joints = np.array([j or (0, 0, 0) for j in person["joints"]], np.float64)
-                paint_person(style, joints, float(person["scale"]))
+        try:
+            annotated = _annotated(labels["people"])
+        except (KeyError, TypeError, ValueError):
+            message = f"{where}: its labels are not those of a synthesised picture"
+            raise InputError(message, again(shard)) from None
+        for joints, scale in annotated:
+            paint_person(style, joints, scale)
         rng = np.random.default_rng([self._recipe.seed, index])
         changed = stylise(picture, kinds, style > 0, self._recipe.strength, rng)
         labels["generator"] = {**self._record, "index": index}
@@ -147,6 +151,18 @@ class _Maker:
         if index not in self._pictures:
             raise ImageError(f"{self._shards[part]}: picture {index} was left out there too")
         return self._shards[part], self._pictures[index]
+
+
+def _annotated(people: Sequence[Mapping[str, Any]]) -> list[tuple[npt.NDArray[np.float64], float]]:
+    """(joints [15, 3], scale) of those of a picture's people who are not rendered."""
+    return [
+        (
+            np.array([joint or (0, 0, 0) for joint in person["joints"]], np.float64).reshape(LTSH15.num_joints, 3),
+            float(person["scale"]),
+        )
+        for person in people
+        if "states" not in person["extra"]
+    ]
 
 
 def _mask(members: Mapping[str, bytes], name: str, picture: Image, where: str) -> npt.NDArray[np.uint8]:

@@ -68,8 +68,9 @@ def _joints(array: object, file: Path) -> npt.NDArray[np.float64]:
     """[N, 14, 3] x, y, label of the file's array."""
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiub":
         raise InputError(f"{file}: has no array of numbers 'joints', so it is not that of LSP")
-    shape = array.shape[:2] if array.ndim == 3 else ()
-    joints = array.astype(np.float64)
+    # Matlab and scipy drop the last of three dimensions where there is one picture.
+    joints = (array[..., None] if array.ndim == 2 else array).astype(np.float64)
+    shape = joints.shape[:2] if joints.ndim == 3 else ()
     if shape == (14, 3):
         joints = joints.transpose(2, 0, 1)
         labels = np.where(joints[:, :, 2] > 0, 2.0, 0.0)
