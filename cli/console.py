@@ -7,6 +7,7 @@ written plainly and there is no progress bar.
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
 from collections.abc import Iterator
@@ -43,7 +44,13 @@ class Verbosity:
 
 
 def configure(level: int) -> None:
-    """Send log messages of this level and above to stderr; other packages' from warnings upwards."""
+    """Send log messages of this level and above to stderr; other packages' from warnings upwards.
+
+    From then on characters that the encoding of stdout or stderr lacks are written out, as ``\\u56fe``.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     root = logging.getLogger()
     if not any(isinstance(h, _StderrHandler) for h in root.handlers):
         root.addHandler(_StderrHandler())
@@ -83,9 +90,9 @@ def print_error(message: str, remedy: str = "") -> None:
         _print("", "", remedy)
 
 
-def printable(message: str) -> str:
-    """The message with control characters written out: a file's name must not steer the terminal."""
-    return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in message)
+def printable(message: str, kept: str = "\n\t") -> str:
+    """The message with control characters, all but ``kept``, written out: a file's name must not steer the terminal."""
+    return "".join(c if c.isprintable() or c in kept else repr(c)[1:-1] for c in message)
 
 
 def _print(label: str, style: str, message: str) -> None:

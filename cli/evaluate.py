@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ltsh_deploy.cli.options import parse_scales, parse_size
+from ltsh_deploy.cli.options import FiniteRange, parse_scales, parse_size
 from ltsh_deploy.evaluation.coco_units import BODY
 from ltsh_deploy.evaluation.opening import KINDS
 from ltsh_deploy.evaluation.protocols import PROTOCOLS
@@ -95,10 +95,12 @@ def _joints(ctx: click.Context, param: click.Parameter, text: str | None) -> tup
     default=None,
     help="Leave out people who cannot belong to the unit's group.  [default: for mpii]",
 )
-@click.option("--threshold", type=click.FloatRange(0, 1), help="Lowest score of a joint.  [default: 0.05]")
+@click.option("--threshold", type=FiniteRange(0, 1), help="Lowest score of a joint.  [default: 0.05]")
 @click.option("--device", default="auto", show_default=True, help="Where the network runs: auto, cpu, cuda or cuda:N.")
 @click.option("--threads", type=click.IntRange(1, 256), help="CPU threads of the network.  [default: all cores]")
-@click.option("--batch", type=click.IntRange(1), help="Pictures that run together.  [default: 1 on a CPU, else 8]")
+@click.option(
+    "--batch", type=click.IntRange(1, 1024), help="Pictures that run together.  [default: 1 on a CPU, else 8]"
+)
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder for figures and predictions; resumes there.")
 @click.option("--restart", is_flag=True, help="Discard the predictions that --out has, and look at all pictures again.")
 @click.option("--json", "json_target", metavar="FILE|-", help="Write the figures here as JSON; - is stdout.")

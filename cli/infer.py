@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from ltsh_deploy.cli.options import parse_scales, parse_size
+from ltsh_deploy.cli.options import FiniteRange, parse_scales, parse_size
 
 __all__ = ["command"]
 
@@ -18,7 +18,7 @@ __all__ = ["command"]
 )
 @click.option("--device", default="auto", show_default=True, help="Where the network runs: auto, cpu, cuda or cuda:N.")
 @click.option("--threads", type=click.IntRange(1, 256), help="CPU threads of the network.  [default: all cores]")
-@click.option("--batch", type=click.IntRange(1), help="Frames that run together.  [default: 1 on a CPU, else 8]")
+@click.option("--batch", type=click.IntRange(1, 1024), help="Frames that run together.  [default: 1 on a CPU, else 8]")
 @click.option(
     "--size", metavar="WxH", callback=parse_size, help="Box that each image is scaled into: WxH or one number."
 )
@@ -33,7 +33,7 @@ __all__ = ["command"]
 @click.option("--flip", is_flag=True, help="Look at the mirror image too, and average.")
 @click.option(
     "--threshold",
-    type=click.FloatRange(0, 1),
+    type=FiniteRange(0, 1),
     default=0.05,
     show_default=True,
     help="Lowest score of a joint.",
@@ -49,7 +49,9 @@ __all__ = ["command"]
     show_default=True,
     help="Format of --json.",
 )
-@click.option("--max-frames", type=click.IntRange(1), metavar="N", help="Take so many frames of each source, no more.")
+@click.option(
+    "--max-frames", type=click.IntRange(1, 10**9), metavar="N", help="Take so many frames of each source, no more."
+)
 @click.option("--show", is_flag=True, help="Show the drawn people in a window; Q or Escape ends it.")
 @click.option("--track", is_flag=True, help="Give people ids that last from frame to frame.")
 @click.option("--smooth", is_flag=True, help="Track, and smooth the joints over time.")

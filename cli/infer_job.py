@@ -143,6 +143,8 @@ class InferJob:
                     self._run_at_once()
                 else:
                     self._run_one_by_one()
+                if self.writer is not None:
+                    self.writer.may_be_empty = not self.failures
         finally:
             for name, failure in self.failures.items():
                 message = _naming(name, failure.error)
@@ -260,10 +262,12 @@ class InferJob:
 
     def _say(self, line: str) -> None:
         """A result for people: on stdout, unless results for programs go there."""
+        # A file's name must not begin a line that looks like another result.
+        line = console.printable(line, kept="")
         if self.to_stdout:
             _log.info(line)
         elif not console.is_quiet():
-            click.echo(console.printable(line))
+            click.echo(line)
 
 
 @dataclass

@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+import math
 import re
+from typing import Any
 
 import click
 
-__all__ = ["LARGEST_SIDE", "parse_pairs", "parse_scales", "parse_size"]
+__all__ = ["LARGEST_SIDE", "FiniteRange", "parse_pairs", "parse_scales", "parse_size"]
 
 #: Beyond this a network takes minutes and all memory for one image.
 LARGEST_SIDE = 4096
+
+
+class FiniteRange(click.FloatRange):
+    """Numbers of a range, as click has it, but neither NaN, which click lets into every range, nor infinity."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number that the user gave.
+
+        Raises:
+            click.BadParameter: when it is none, or outside the range.
+        """
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a finite number.", param, ctx)
+        return number
 
 
 def parse_size(ctx: click.Context, param: click.Parameter, text: str | None) -> tuple[int, int] | None:

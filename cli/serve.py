@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ltsh_deploy.cli.options import parse_size
+from ltsh_deploy.cli.options import FiniteRange, parse_size
 
 __all__ = ["command"]
 
@@ -29,13 +29,13 @@ __all__ = ["command"]
 )
 @click.option(
     "--threshold",
-    type=click.FloatRange(0, 1),
+    type=FiniteRange(0, 1),
     default=0.05,
     show_default=True,
     help="Lowest score of a joint where a client asks for no other.",
 )
 @click.option("--max-clients", type=click.IntRange(1), default=64, show_default=True, help="WebSockets at a time.")
-@click.option("--max-rate", type=click.FloatRange(0.1), default=60, show_default=True, help="Frames/s of a WebSocket.")
+@click.option("--max-rate", type=FiniteRange(0.1), default=60, show_default=True, help="Frames/s of a WebSocket.")
 @click.option("--max-queue", type=click.IntRange(1), default=64, show_default=True, help="Pictures in work at a time.")
 @click.option("--max-mib", type=click.IntRange(1, 1024), default=16, show_default=True, help="MiB of a request.")
 @click.option(

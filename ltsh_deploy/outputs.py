@@ -11,6 +11,7 @@ import csv
 import io
 import json
 import logging
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -43,8 +44,8 @@ _log = logging.getLogger(__name__)
 class PoseWriter:
     """Writes the poses of picture after picture, frame after frame; a context manager.
 
-    A file has its name only after the block ends, by itself, by KeyboardInterrupt or, once an image was written, by an
-    LtshError or a BrokenPipeError from elsewhere. It then holds every image handed over before. Any other exception,
+    A file has its name only after the block ends, by itself or, once an image was written, by KeyboardInterrupt or an
+    LtshError or BrokenPipeError from elsewhere. It then holds every image handed over before. Any other exception,
     and a failure to write it, leave an older file untouched. The formats, see :mod:`ltsh_deploy.pose_formats`:
 
     - ``jsonl``: one record a line.
@@ -59,6 +60,10 @@ class PoseWriter:
         form: one of :data:`POSE_FORMATS`.
         live: pass each image on as soon as it is written, as is always done for stdout.
         protected: files that the run needs, and that no result may replace.
+
+    Attributes:
+        may_be_empty: whether a block that ends by itself without an image gives a file without one; where it is set to
+            False, an older file stays as it is instead.
 
     Raises:
         UsageError: for a format that does not exist, and a target that is empty, protected, or looks like a picture or
@@ -78,6 +83,7 @@ class PoseWriter:
             raise UsageError("no file was named for the poses", "Name one, or - for standard output.")
         if form not in POSE_FORMATS:
             raise UsageError(f"{form!r} is not a format for poses", f"Use one of {', '.join(POSE_FORMATS)}.")
+        self.may_be_empty = True
         self._form, self._live = form, live
         self._target = str(target)
         path = Path(target)
@@ -95,7 +101,12 @@ class PoseWriter:
         self._started = False  # whether an image was written
         self._failed = False  # whether writing failed
         needed = FileSet(protected)
-        self._stems = UniqueNames(taken=lambda stem: path / f"{stem}_keypoints.json" in needed)
+        self._pictures = UniqueNames(
+            taken=lambda stem: path / f"{stem}_keypoints.json" in needed or _before_number(stem) in self._clip_stems
+        )
+        self._clips = UniqueNames(taken=lambda stem: stem.casefold() in self._numbered_stems)
+        self._clip_stems: set[str] = set()
+        self._numbered_stems: set[str | None] = set()  # of pictures that are called as a clip's frames are
         self._image_ids: dict[int | str, str] = {}
         self._said: set[tuple[str, str]] = set()
 
@@ -139,10 +150,19 @@ class PoseWriter:
         elif self._folder is None:
             self._put(_json({"source": frame.source, "frame": frame.frame, **to_openpose(frame)}) + "\n")
         else:
-            stem = self._stems.of(frame.source, source_stem(frame.source))
-            number = "" if frame.frame is None else f"_{frame.frame:012d}"
-            write_whole(self._folder / f"{stem}{number}_keypoints.json", _json(to_openpose(frame)).encode())
+            write_whole(self._folder / f"{self._stem(frame)}_keypoints.json", _json(to_openpose(frame)).encode())
         self._started = True
+
+    def _stem(self, frame: FramePoses) -> str:
+        """What names an image's own file; no two images get the same."""
+        stem = source_stem(frame.source)
+        if frame.frame is None:
+            stem = self._pictures.of(frame.source, stem)
+            self._numbered_stems.add(_before_number(stem))
+            return stem
+        stem = self._clips.of(frame.source, stem)
+        self._clip_stems.add(stem.casefold())
+        return f"{stem}_{frame.frame:012d}"
 
     def _coco_text(self, frame: FramePoses) -> str:
         entries = to_coco(frame)
@@ -178,9 +198,10 @@ class PoseWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            interrupted = kind is not None and issubclass(kind, KeyboardInterrupt)
-            elsewhere = isinstance(error, LtshError | BrokenPipeError) and self._started and not self._failed
-            if kind is None or interrupted or elsewhere:
+            usual = kind is None or isinstance(error, KeyboardInterrupt | LtshError | BrokenPipeError)
+            wanted = self._started or (kind is None and self.may_be_empty)
+            # What is written to directly has no older file that could stay.
+            if usual and not self._failed and (wanted or self._file is None):
                 self._finish()
         finally:
             self._discard()
@@ -234,6 +255,12 @@ def write_image(path: str | Path, image: Image) -> None:
     if not done:
         raise OutputError(f"{path}: {suffix} cannot hold {width} x {height} pixels", "Use a .png file.")
     write_whole(path, data.tobytes())
+
+
+def _before_number(stem: str) -> str | None:
+    """What stands before a number such as frames have; None where there is none."""
+    match = re.fullmatch("(.*)_[0-9]{12}", stem.casefold(), re.DOTALL)
+    return match and match[1]
 
 
 def _json(value: object) -> str:

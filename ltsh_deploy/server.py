@@ -13,7 +13,7 @@ import numpy as np
 from ltsh_deploy.errors import InputError, LtshError, UsageError
 from ltsh_deploy.estimator import PoseEstimator
 from ltsh_deploy.parts import import_part
-from ltsh_deploy.server_config import ServerConfig
+from ltsh_deploy.server_config import ServerConfig, resolve
 
 __all__ = ["listen", "make_server", "serve", "tls_context"]
 
@@ -30,11 +30,10 @@ def listen(host: str, port: int) -> socket.socket:
     Raises:
         LtshError: when that cannot be.
     """
+    family, address = resolve(host)[0]
     try:
-        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        family, _, _, _, address = found[0]
-        return socket.create_server((str(address[0]), port), family=family, backlog=1024)
-    except (OSError, UnicodeError, OverflowError) as error:
+        return socket.create_server((address, port), family=family, backlog=1024)
+    except (OSError, OverflowError) as error:
         reason = (isinstance(error, OSError) and error.strerror) or str(error)
         raise LtshError(f"{host}:{port}: cannot listen there ({reason})", "Choose another --port or --host.") from None
 

@@ -130,6 +130,11 @@ def create_app(estimator: PoseEstimator, config: ServerConfig, model_name: str) 
         finally:
             clients.discard(session)
 
+    @app.websocket("/{path:path}")
+    async def elsewhere(websocket: WebSocket) -> None:
+        await websocket.receive()
+        await refuse("websocket", _no_path(), websocket.send)
+
     return Gate(app, config, metrics, _PATHS)
 
 
@@ -187,4 +192,8 @@ def _answer_errors(app: FastAPI) -> None:
             answer = await known(request, RequestError("method", f"this path does not take {request.method[:20]}"))
             answer.headers.update(error.headers or {})
             return answer
-        return await known(request, RequestError("not_found", "there is no such path", "docs/server.md lists them"))
+        return await known(request, _no_path())
+
+
+def _no_path() -> RequestError:
+    return RequestError("not_found", "there is no such path", "docs/server.md lists them")

@@ -9,9 +9,9 @@ import socket
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from ltsh_deploy.errors import UsageError
+from ltsh_deploy.errors import LtshError, UsageError
 
-__all__ = ["ServerConfig", "is_address", "is_loopback"]
+__all__ = ["ServerConfig", "is_address", "is_loopback", "resolve"]
 
 _TOKEN = re.compile(r"[A-Za-z0-9._~-]{16,200}")
 
@@ -23,7 +23,7 @@ class ServerConfig:
     Attributes:
         host: the address it listens on.
         token: what requests must bring; None for nothing.
-        open_to_all: whether there may be no token although ``host`` is not this machine alone.
+        open_to_all: whether there is no token although ``host`` may not be this machine alone.
         origins: web pages of these other sites may use it too, such as ``https://its.name``.
         batch: pictures that go through the network together.
         batch_wait_s: a picture waits at most so long for others that are being decoded.
@@ -42,6 +42,7 @@ class ServerConfig:
 
     Raises:
         UsageError: for what cannot be, and where everybody could come without having been asked for.
+        LtshError: when ``host`` must be looked up, since nothing says who may come, and stands for no address.
     """
 
     host: str = "127.0.0.1"
@@ -68,6 +69,11 @@ class ServerConfig:
             raise UsageError(
                 "a token has 16 to 200 letters, digits and -._~",
                 "`python -c 'import secrets; print(secrets.token_hex(16))'` makes one.",
+            )
+        if self.token is not None and self.open_to_all:
+            raise UsageError(
+                "--without-token lets everybody in, and there is a token",
+                "Leave out one of them. The variable LTSH_TOKEN is a token too.",
             )
         if self.token is None and not self.open_to_all and not is_loopback(self.host):
             raise UsageError(
@@ -108,9 +114,23 @@ def is_address(host: str) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach what listens on ``host``, an address or a name."""
+    """Whether only this machine can reach what listens on ``host``, an address or a name.
+
+    Raises:
+        LtshError: when it stands for no address.
+    """
+    return all(ipaddress.ip_address(address.partition("%")[0]).is_loopback for _, address in resolve(host))
+
+
+def resolve(host: str) -> list[tuple[socket.AddressFamily, str]]:
+    """What a server can listen on that is to listen on ``host``, an address, a name, or "" for all addresses.
+
+    Raises:
+        LtshError: when there is nothing.
+    """
     try:
-        found = socket.getaddrinfo(host or None, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except (OSError, UnicodeError):
-        return False
-    return all(ipaddress.ip_address(str(entry[4][0]).partition("%")[0]).is_loopback for entry in found)
+        found = socket.getaddrinfo(host or None, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError) as error:
+        reason = (isinstance(error, OSError) and error.strerror) or str(error)
+        raise LtshError(f"{host}: cannot listen there ({reason})", "Choose another --host.") from None
+    return [(family, str(address[0])) for family, _, _, _, address in found]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
 
@@ -34,9 +35,12 @@ class Gate:
             await self._app(scope, receive, send)
             return
         path = scope["path"] if scope["path"] in self._paths else "other"
+        answered = False
 
         async def counting_send(message: Message) -> None:
+            nonlocal answered
             if message["type"].endswith("http.response.start"):
+                answered = True
                 self._metrics.request(path, message["status"])
                 message["headers"] = [*message.get("headers", ()), *_encoded(allowance)]
             await send(message)
@@ -63,7 +67,13 @@ class Gate:
                 await receive()
             await refuse(scope["type"], error, counting_send)
             return
-        await self._app(scope, receive, counting_send)
+        try:
+            await self._app(scope, receive, counting_send)
+        except asyncio.CancelledError:
+            # The server ends, and has waited for this request for long enough.
+            if scope["type"] == "websocket" or answered:
+                raise
+            await refuse("http", RequestError("ending", "the server ends"), counting_send)
 
 
 async def refuse(kind: str, error: RequestError, send: Send) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
@@ -23,6 +24,17 @@ _MAX_UNSENT = 32
 _LONGEST_SETTINGS = 4096
 
 
+@dataclass(frozen=True)
+class _Frame:
+    """What came, when, and how it is to be looked at: as the settings were then."""
+
+    number: int
+    data: bytes
+    arrived: float
+    settings: Settings
+    tracker: Tracker | None
+
+
 class Session:
     """A client's frames, settings and tracks.
 
@@ -37,7 +49,7 @@ class Session:
         self._settings = Settings()
         self._tracker: Tracker | None = None
         self._count = 0
-        self._waiting: tuple[int, bytes, float] | None = None
+        self._waiting: _Frame | None = None
         self._arrived = asyncio.Event()
         self._unsent: asyncio.Queue[dict[str, Any]] = asyncio.Queue(_MAX_UNSENT)
         self._allowance, self._allowed_at = max(engine.config.max_rate, 1.0), time.perf_counter()
@@ -100,10 +112,11 @@ class Session:
         if not self._may_come():
             await self._drop(number, "rate")
             return
-        passed, self._waiting = self._waiting, (number, data, time.perf_counter())
+        frame = _Frame(number, data, time.perf_counter(), self._settings, self._tracker)
+        passed, self._waiting = self._waiting, frame
         self._arrived.set()
         if passed is not None:
-            await self._drop(passed[0], "newer")
+            await self._drop(passed.number, "newer")
 
     def _may_come(self) -> bool:
         """Whether the client keeps to its rate, a second's worth of frames being let through at once."""
@@ -125,28 +138,27 @@ class Session:
             self._arrived.clear()
             if self._waiting is None:
                 continue
-            (number, data, arrived), self._waiting = self._waiting, None
+            frame, self._waiting = self._waiting, None
             try:
                 with self._engine.places(self):
-                    answer = await self._find(number, data, arrived)
+                    answer = await self._find(frame)
             except asyncio.CancelledError:
                 self._metrics.outcome("websocket", "gone")
                 raise
             except RequestError as error:
                 if error.status == 503:
-                    await self._drop(number, "overload")
+                    await self._drop(frame.number, "overload")
                     continue
                 self._metrics.outcome("websocket", error.code)
-                answer = {"seq": number, **error.body}
+                answer = {"seq": frame.number, **error.body}
             await self._unsent.put(answer)
 
-    async def _find(self, number: int, data: bytes, arrived: float) -> dict[str, Any]:
-        settings, tracker = self._settings, self._tracker
-        found = await self._engine.find(data, settings.wishes, self, arrived)
-        poses = found.poses if tracker is None else tracker.update(found.poses, arrived)
+    async def _find(self, frame: _Frame) -> dict[str, Any]:
+        found = await self._engine.find(frame.data, frame.settings.wishes, self, frame.arrived)
+        poses = found.poses if frame.tracker is None else frame.tracker.update(found.poses, frame.arrived)
         answer = found.answer(poses)
         self._metrics.outcome("websocket", "done")
-        return {"seq": number, **answer}
+        return {"seq": frame.number, **answer}
 
     async def _send(self) -> None:
         while True:

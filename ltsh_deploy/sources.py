@@ -47,7 +47,7 @@ READABLE_VIDEO_SUFFIXES = frozenset({
     ".mts", ".ogv", ".ts", ".webm", ".wmv", ".y4m",
 })  # fmt: skip
 _SCHEMES = ("http", "https", "rtmp", "rtmps", "rtp", "rtsp", "rtsps", "srt", "tcp", "udp")
-_STILL_OR_MOVING = (".apng", ".gif")
+_STILL_OR_MOVING = (".apng", ".gif", ".png")
 _HEAD = 1 << 8
 
 
@@ -92,7 +92,8 @@ def open_sources(
     An argument is a picture or video file; a folder (its pictures and videos, not those of its subfolders, in natural
     order); a pattern with ``*``, ``?``, ``[...]`` or ``**``; an address (rtsp://, http:// and so on); a camera's number
     (unless a file has that name) or device file; or ``-`` for standard input. Nothing is decoded before its source is
-    iterated; only the first bytes of files that were named themselves are looked at, since names can mislead.
+    iterated; only the first bytes are looked at of files that were named themselves, since names can mislead, and of
+    GIFs and PNGs, which may move.
 
     Args:
         arguments: as typed by the user.

@@ -201,9 +201,7 @@ class Tracker:
                 track = _Track(self._next, poses.xy[p], time_s, smoother)
                 self._next += 1
                 self._tracks.append(track)
-            if poses.present[p].any():
-                track.xy = poses.xy[p]
-            track.seen, ids[p] = time_s, track.number
+            track.xy, track.seen, ids[p] = poses.xy[p], time_s, track.number
             if config.smooth:
                 xy[p] = track.smoother(xy[p], time_s, unit=math.sqrt(pose_areas(xy[p : p + 1])[0]))
         return replace(poses, xy=xy, ids=ids)

@@ -91,10 +91,16 @@ class VideoFile(Source):
             )
 
     def _time(self, index: int, position: float, last: float | None) -> float | None:
-        """Seconds of frame ``index``; raw streams have no times of their own and report zero throughout."""
-        if position >= 0 and (last is None or position > last):
-            return position
-        return index / self.rate if self.rate else None
+        """Seconds of frame ``index``, never less than those of the last one.
+
+        Frames may share a time; but raw streams, which have none of their own, report zero throughout.
+        """
+        before = last or 0.0
+        if index == 0 or position > before or position == before > 0:
+            return max(0.0, position)
+        if self.rate is None:
+            return last or None
+        return max(before, index / self.rate)
 
 
 def recognise_video(head: bytes) -> bool:

@@ -73,6 +73,11 @@ class Running:
     port: int
     runtime: ColourRuntime
     headers: dict[str, str]
+    server: Any
+
+    def end(self) -> None:
+        """As a signal does."""
+        self.server.should_exit = True
 
     @property
     def address(self) -> str:
@@ -110,7 +115,7 @@ def serving(runtime: ColourRuntime | None = None, send_buffer: int = 0, **limits
         thread.start()
         wait_for(lambda: server.started)
         try:
-            yield Running(port, runtime, {"Authorization": f"Bearer {config.token}"} if config.token else {})
+            yield Running(port, runtime, {"Authorization": f"Bearer {config.token}"} if config.token else {}, server)
         finally:
             runtime.open.set()
             server.should_exit = True

@@ -115,6 +115,25 @@ def test_each_command_has_help_for_every_option(name: str, capsys: pytest.Captur
             assert option.help, f"{option.opts} has no help"
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        *[["infer", "a.jpg", "--threshold", value] for value in ("nan", "-nan", "inf", "2", "x")],
+        *[["serve", "--max-rate", value] for value in ("nan", "inf", "Infinity", "0")],
+        ["serve", "--threshold", "nan"],
+        ["evaluate", "--threshold", "nan"],
+    ],
+    ids=" ".join,
+)
+def test_a_number_outside_its_range_is_refused_by_its_option(
+    line: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.main(line) == ExitCode.USAGE
+    said = capsys.readouterr().err
+    assert line[-2] in said
+    assert line[-1] in said
+
+
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert main.main(["--version"]) == 0
     assert capsys.readouterr().out == f"ltsh {__version__}\n"
@@ -221,6 +240,29 @@ def test_a_command_may_return_its_exit_code(do: Callable[[Behaviour], None]) -> 
 def test_messages_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     console.print_error("pict\x1b[2Jure\r.jpg \udcff\nnext line")
     assert capsys.readouterr().err == "error: pict\\x1b[2Jure\\r.jpg \\udcff\nnext line\n"
+
+
+OF_ANOTHER_ENCODING = """
+import sys, types, click
+from ltsh_deploy.cli import main
+from ltsh_deploy.errors import InputError
+def act():
+    click.echo("caf\xe9 \u56fe.jpg: 5 people")
+    raise InputError("caf\xe9 \u56fe.jpg: no picture")
+sys.modules["acting"] = types.SimpleNamespace(command=click.Command("act", callback=act))
+main.COMMANDS["act"] = ("acting", "Act.")
+sys.exit(main.main(["act"]))
+"""
+
+
+@pytest.mark.parametrize("handler", ["", ":strict"])
+def test_what_an_encoding_lacks_is_written_out(handler: str) -> None:
+    environment = os.environ | {"PYTHONIOENCODING": f"cp1252{handler}"}
+    line = [sys.executable, "-c", OF_ANOTHER_ENCODING]
+    result = subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, timeout=60)
+    assert result.stdout == b"caf\xe9 \\u56fe.jpg: 5 people\n"
+    assert result.stderr == b"error: caf\xe9 \\u56fe.jpg: no picture\n"
+    assert result.returncode == 3
 
 
 def test_long_messages_are_not_broken_into_lines(capsys: pytest.CaptureFixture[str]) -> None:

@@ -66,6 +66,18 @@ def test_a_folder_of_pictures_gives_drawings_and_joints_where_they_are(
     assert (drawn != paint([(8, 16), (40, 80)])[:, :, ::-1]).any(axis=2).sum() > 200
 
 
+@pytest.mark.parametrize("target", ["out.jsonl", "-"])
+def test_a_name_cannot_pass_for_another_line(
+    infer: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str], target: str
+) -> None:
+    name = "a.png\nb.png: 99 people\t.png"
+    write_image(tmp_path / name, paint([]))
+    assert infer(name, "--json", target) == 0
+    written = capsys.readouterr()
+    told = written.err.removeprefix("info: ") if target == "-" else written.out
+    assert told == "a.png\\nb.png: 99 people\\t.png: 0 people\n"
+
+
 def test_every_odd_picture_gives_a_record_or_an_error_that_names_it_and_the_rest_is_done(
     infer: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -133,6 +145,8 @@ def _orientation(value: int) -> PilImage.Exif:
         # The picture is done all the same.
         (["0", "good.png"], 4, "no camera"),
         (["-", "-"], 2, "only once"),
+        (["good.png", "--batch", "1025"], 2, "--batch"),
+        (["good.png", "--max-frames", str(1 << 63)], 2, "--max-frames"),
         (["*.nothing"], 3, "nothing"),
         ([""], 2, "no source"),
     ],
@@ -211,7 +225,7 @@ def test_maps_that_are_not_finite_are_an_error_never_poses(
     broken = write_colour_model(tmp_path / "nan.onnx", paf=float("nan"))
     assert infer("good.png", "--model", broken, "--json", "out.jsonl") == 3
     assert "good.png: the network's PAFs hold NaN or infinity" in capsys.readouterr().err
-    assert records(tmp_path / "out.jsonl") == []
+    assert not (tmp_path / "out.jsonl").exists()
 
 
 def test_options_of_the_estimator_and_decoder_reach_them(
@@ -388,6 +402,21 @@ def test_a_full_or_forbidden_target_keeps_the_older_result(
     if Path("/dev/full").exists():
         assert infer("a.png", "--json", "/dev/full") == 1
         assert "No space left" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv"])
+def test_sources_of_which_none_can_be_read_leave_the_older_result(
+    infer: Callable[..., int], tmp_path: Path, form: str
+) -> None:
+    (tmp_path / "cut.jpg").write_bytes(b"\xff\xd8\xff\xe0")
+    (tmp_path / "old").write_text("older")
+    assert infer("cut.jpg", "absent.jpg", "--format", form, "--json", "old") == 3
+    assert (tmp_path / "old").read_text() == "older"
+    assert infer("cut.jpg", "--format", form, "--json", "new") == 3
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["cut.jpg", "old"]
+    write_image(tmp_path / "good.png", paint([]))
+    assert infer("cut.jpg", "good.png", "--format", form, "--json", "old") == 3
+    assert (tmp_path / "old").read_text() != "older"
 
 
 @pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs the ffmpeg program")

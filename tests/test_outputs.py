@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import csv
 import errno
 import io
@@ -73,6 +74,18 @@ def test_openpose_folder_as_openpose_names_it(tmp_path: Path) -> None:
     assert names == ["a_2_keypoints.json", "a_keypoints.json", "v_000000000003_keypoints.json"]
     data = json.loads((tmp_path / "made" / "a_keypoints.json").read_text())
     assert len(from_openpose(data, COCO17)) == 2
+
+
+@pytest.mark.parametrize("clip_first", [True, False])
+def test_a_picture_that_is_called_like_a_frame_has_a_file_of_its_own(tmp_path: Path, clip_first: bool) -> None:
+    clips = [frame_poses(f"{name}.mkv", i, people=1) for name in ("clip", "clip_2") for i in range(2)]
+    stills = [frame_poses(f"{name}.jpg", people=2) for name in ("clip", "CLIP_000000000000", "clip_000000000001")]
+    write_some(f"{tmp_path}/", "openpose", clips + stills if clip_first else stills + clips)
+    found = [from_openpose(json.loads(file.read_text()), COCO17) for file in tmp_path.iterdir()]
+    assert sorted(map(len, found)) == [1] * 4 + [2] * 3
+    for kept in ("clip_000000000001", "clip_2_000000000000") if clip_first else ("CLIP_000000000000", "clip"):
+        data = json.loads((tmp_path / f"{kept}_keypoints.json").read_text())
+        assert len(from_openpose(data, COCO17)) == (1 if clip_first else 2)
 
 
 def test_openpose_file_is_one_object_a_line(tmp_path: Path) -> None:
@@ -152,6 +165,25 @@ def test_an_error_elsewhere_keeps_what_is_complete(tmp_path: Path, form: str) ->
             write_until(error, 3)
         text = only_entry(tmp_path).read_text()
         assert len(json.loads(text)) == 3 if form == "coco" else text.count("\n") == (52 if form == "csv" else 3)
+
+
+@pytest.mark.parametrize("form", ["jsonl", "openpose", "coco", "csv"])
+def test_an_interrupt_before_the_first_image_leaves_the_older_file(tmp_path: Path, form: str) -> None:
+    (tmp_path / "out").write_text("older")
+    with pytest.raises(KeyboardInterrupt), PoseWriter(tmp_path / "out", form):
+        raise KeyboardInterrupt
+    assert only_entry(tmp_path).read_text() == "older"
+
+
+@pytest.mark.parametrize("ends_with", [None, KeyboardInterrupt(), InputError("the source")])
+def test_stdout_without_an_image_is_a_whole_array(
+    ends_with: BaseException | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with contextlib.suppress(KeyboardInterrupt, InputError), PoseWriter("-", "coco") as writer:
+        writer.may_be_empty = False
+        if ends_with is not None:
+            raise ends_with
+    assert json.loads(capsys.readouterr().out) == []
 
 
 def test_poses_that_could_not_be_written_leave_the_older_file(tmp_path: Path) -> None:

@@ -14,7 +14,9 @@ from typing import cast
 
 import httpx
 import pytest
+from websockets.exceptions import ConnectionClosed
 
+from ltsh_deploy import server as server_module
 from ltsh_deploy import server_app
 from ltsh_deploy.errors import LtshError
 from ltsh_deploy.estimator import PoseEstimator
@@ -297,6 +299,29 @@ def test_pictures_that_find_no_place_are_counted() -> None:
         assert first.result().status_code == 200
         for outcome in ("overload", "done"):
             assert running.figure(f'ltsh_pictures_total{{outcome="{outcome}",way="http"}}') == 1
+
+
+def test_requests_that_outlive_the_server_are_told_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(server_module, "_ENDING_S", 0.1)
+    body = encoded()
+    with serving() as running, ThreadPoolExecutor(2) as pool, running.connect() as idle:
+        with socket.create_connection(("127.0.0.1", running.port)) as slow:
+            slow.sendall(f"POST /v1/poses HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n".encode())
+            running.runtime.open.clear()
+            one = pool.submit(running.post, body)
+            several = pool.submit(running.post, files=[("image", (f"{i}.jpg", body)) for i in range(3)])
+            wait_for(lambda: running.figure("ltsh_queue_pictures") == 4)
+            running.end()
+            for answer in (one.result(), several.result()):
+                assert (answer.status_code, code(answer), answer.headers["retry-after"]) == (503, "ending", "1")
+            assert slow.recv(4096).startswith(b"HTTP/1.1 503")
+        with pytest.raises(ConnectionClosed) as closed:
+            idle.recv(20)
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1012
+    assert not [record for record in caplog.records if record.exc_info]
 
 
 def test_the_description_names_every_path_and_error(server: Running) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 import cv2
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import ClientConnection
+from websockets.sync.client import ClientConnection, connect
 
 from ltsh_deploy import server_engine
 from ltsh_deploy.server_pictures import prepare
@@ -88,6 +88,21 @@ def test_settings_hold_for_the_frames_after_them(server: Running) -> None:
         assert ask(client, PICTURE)["people"] == []
         ask(client, '{"threshold": null, "track": false}')
         assert "id" not in ask(client, PICTURE)["people"][0]
+
+
+def test_a_frame_that_waits_keeps_the_settings_that_it_came_with() -> None:
+    with serving() as running, running.connect() as client:
+        ask(client, '{"track": true}')
+        running.runtime.open.clear()
+        client.send(PICTURE)
+        wait_for(lambda: running.figure("ltsh_queue_pictures") == 1)
+        client.send(PICTURE)
+        ask(client, '{"track": false, "threshold": 1.0, "skeleton": "coco17"}')
+        running.runtime.open.set()
+        for number in range(2):
+            got = answer(client)
+            assert (got["seq"], got["skeleton"], got["people"][0]["id"]) == (number, "arm", 1)
+        assert ask(client, PICTURE)["people"] == []
 
 
 def test_clients_have_tracks_of_their_own(server: Running) -> None:
@@ -204,6 +219,16 @@ def test_while_the_network_fails_clients_are_let_in_and_show_when_it_works_again
             running.runtime.error = None
             assert "people" in ask(client, PICTURE)
         assert running.get("/readyz").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/", "/stream", "/v1/stream/", "/v1/poses"])
+def test_on_another_path_there_is_none(server: Running, path: str) -> None:
+    with pytest.raises(InvalidStatus) as refused:
+        connect(f"ws://127.0.0.1:{server.port}{path}", proxy=None)
+    assert refused.value.response.status_code == 404
+    assert json.loads(refused.value.response.body)["error"]["code"] == "not_found"
+    counted = path if path in ("/", "/v1/poses") else "other"
+    assert server.figure(f'ltsh_requests_total{{path="{counted}",status="404"}}') >= 1
 
 
 def test_there_are_so_many_clients_and_no_more() -> None:

@@ -122,12 +122,14 @@ def test_what_cannot_be_read_in_a_folder_is_passed_over_or_reported_but_never_wa
 
 def test_animations_are_videos(tmp_path: Path) -> None:
     frames = [Image.fromarray(np.full((8, 8, 3), level, np.uint8)) for level in (0, 128, 255)]
-    for name in ("a.gif", "b.apng"):
+    for name in ("a.gif", "b.apng", "c.png"):
         frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:], loop=0, duration=100)
         frames[0].save(tmp_path / f"still_{name}")
-    found = open_sources([tmp_path])
-    assert [source.kind for source in found] == ["video", "video", "image", "image"]
-    assert [len(list(source)) for source in found] == [3, 3, 1, 1]
+    files = sorted(tmp_path.iterdir())
+    for named in ([tmp_path], [f"{tmp_path}/*.*"], files):
+        found = open_sources(named)
+        assert [source.kind for source in found] == ["video"] * 3 + ["image"] * 3
+        assert [len(list(source)) for source in found] == [3] * 3 + [1] * 3
 
 
 def test_every_frame_of_an_animation_that_is_shown_once(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
+from ltsh_deploy import videos
 from ltsh_deploy.errors import SourceError
 from ltsh_deploy.frames import Frame
 from ltsh_deploy.videos import VideoFile, recognise_video
@@ -59,6 +60,46 @@ def test_every_frame_once_in_order(suffix: str, code: str, tmp_path: Path) -> No
     assert red[0] > 200 > 60 > max(red[1:])
     assert blue[2] > 200 > 60 > max(blue[:2])
     assert len(list(source)) == 40
+
+
+@pytest.mark.parametrize(
+    ("rate", "reported", "expected"),
+    [
+        pytest.param(10, [0, 0.5, 1.5, 1.5, 2], [0, 0.5, 1.5, 1.5, 2], id="two at one time"),
+        pytest.param(10, [0, 0.02, 0.02, 0.04], [0, 0.02, 0.02, 0.04], id="faster than its rate"),
+        pytest.param(10, [0.3, 0.3, 0.3, 0.4], [0.3, 0.3, 0.3, 0.4], id="from the beginning"),
+        pytest.param(10, [0, 0, 0, 0], [0, 0.1, 0.2, 0.3], id="a raw stream"),
+        pytest.param(10, [0, 0.5, 0.4, 0.6], [0, 0.5, 0.5, 0.6], id="out of order"),
+        pytest.param(10, [0, 0.1, 0, 0.1, 0.2], [0, 0.1, 0.2, 0.3, 0.4], id="two videos in a row"),
+        pytest.param(10, [-0.1, 0.1, np.nan, 0.3], [0, 0.1, 0.2, 0.3], id="no time"),
+        pytest.param(0, [0, 0, 0], [0, None, None], id="a raw stream without a rate"),
+        pytest.param(0, [0, 2, 2, 1, 3], [0, 2, 2, 2, 3], id="times without a rate"),
+    ],
+)
+def test_times_are_those_of_the_file_and_never_go_back(
+    rate: float, reported: list[float], expected: list[float | None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Capture:
+        """One whose frames come at these times."""
+
+        index = -1
+
+        def isOpened(self) -> bool:  # noqa: N802  (OpenCV's name)
+            return True
+
+        def read(self) -> tuple[bool, np.ndarray | None]:
+            self.index += 1
+            return (True, np.zeros((4, 4, 3), np.uint8)) if self.index < len(reported) else (False, None)
+
+        def get(self, what: int) -> float:
+            return {cv2.CAP_PROP_FPS: rate, cv2.CAP_PROP_POS_MSEC: 1000 * reported[self.index]}.get(what, 0)
+
+        def release(self) -> None:
+            pass
+
+    monkeypatch.setattr(videos, "_open", lambda target, is_file: Capture())
+    (tmp_path / "a.mkv").write_bytes(b"a")
+    assert [frame.time_s for frame in VideoFile(str(tmp_path / "a.mkv"))] == pytest.approx(expected)
 
 
 def turn_clockwise(path: Path) -> None:
