@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ltsh_deploy.cli import console
+from ltsh_deploy.cli.options import FiniteRange
 from ltsh_deploy.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def _dataset_options(function: _F) -> _F:
         click.option("--split", type=click.Choice(["train", "val"]), help="Only the samples of this split."),
         click.option(
             "--ignore-outside",
-            type=click.FloatRange(1),
+            type=FiniteRange(1),
             metavar="FACTOR",
             help="Ignore what is outside the labelled people's boxes, enlarged so many times.",
         ),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ import click
 
 from ltsh_deploy.cli import console
 from ltsh_deploy.cli.data import parse_settings
-from ltsh_deploy.cli.options import parse_size
+from ltsh_deploy.cli.options import FiniteRange, parse_size
 from ltsh_deploy.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -50,13 +49,6 @@ def _pitch_range(ctx: click.Context, param: click.Parameter, value: tuple[float,
     if not -30 <= low <= high <= 85:
         raise click.BadParameter(f"{low:g} {high:g} are not two angles from -30 to 85, the smaller first", ctx, param)
     return low, high
-
-
-def _no_nan(ctx: click.Context, param: click.Parameter, value: float) -> float:
-    # To click's ranges, what is neither below nor above is within.
-    if math.isnan(value):
-        raise click.BadParameter("nan is not a number", ctx, param)
-    return value
 
 
 def _large_size(ctx: click.Context, param: click.Parameter, text: str) -> tuple[int, int]:
@@ -155,7 +147,7 @@ def purely(
 )
 @click.option(
     "--ignore-outside",
-    type=click.FloatRange(1),
+    type=FiniteRange(1),
     metavar="FACTOR",
     help="Ignore what is outside the labelled people's boxes, enlarged so many times.",
 )
@@ -214,10 +206,9 @@ def _as_json(settings: tuple[str, ...]) -> str:
 @click.argument("mixed", type=click.Path(path_type=Path))
 @click.option(
     "--strength",
-    type=click.FloatRange(0, 1),
+    type=FiniteRange(0, 1),
     default=0.8,
     show_default=True,
-    callback=_no_nan,
     help="How far colours go from the rendered ones (0) to the photograph's (1).",
 )
 @click.option("--count", type=click.IntRange(1), help="Pictures to make; by default all.")

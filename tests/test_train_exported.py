@@ -24,6 +24,7 @@ from ltsh_deploy.skeletons import LTSH15
 from ltsh_deploy.train.config import RunConfig
 from ltsh_deploy.train.config_file import save_config
 from ltsh_deploy.train.exported_weights import load_exported_weights, measure_normalisations
+from ltsh_deploy.train.results import write_card
 from ltsh_deploy.train.start import prepare
 from ltsh_deploy.train.state import load_state
 from studies.default_model.command import main
@@ -128,8 +129,22 @@ def describe(model: Any, key: str, text: str) -> None:
     next(entry for entry in model.metadata_props if entry.key == key).value = text
 
 
+def tensor_of(model: Any, part: str) -> Any:
+    return next(each for each in model.graph.initializer if part in each.name)
+
+
+def kind_of(model: Any, part: str, kind: int) -> None:
+    tensor_of(model, part).data_type = kind
+
+
+def put(model: Any, part: str, kind: Any = np.float32, cut: int | None = None) -> None:
+    tensor = tensor_of(model, part)
+    values = onnx.numpy_helper.to_array(tensor)[:cut].astype(kind)
+    tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))
+
+
 def spoil(model: Any, part: str) -> None:
-    tensor = next(each for each in model.graph.initializer if part in each.name)
+    tensor = tensor_of(model, part)
     values = onnx.numpy_helper.to_array(tensor).copy()
     values.flat[0] = np.nan
     tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))
@@ -141,10 +156,26 @@ def spoil(model: Any, part: str) -> None:
         (lambda path: path.unlink(), ModelFileError, "No such file"),
         (lambda path: path.write_bytes(path.read_bytes()[:5000]), ModelFileError, "cannot be read as ONNX"),
         (lambda path: change(path, lambda m: m.ClearField("metadata_props")), ModelFileError, "`ltsh export` wrote"),
-        (lambda path: change(path, lambda m: describe(m, "ltsh.network", '"resnet"')), InputError, "resnet, not ltsh_"),
+        (
+            lambda path: change(path, lambda m: describe(m, "ltsh.network", '"resnet"')),
+            InputError,
+            "resnet, and ltsh_light is",
+        ),
         (lambda path: change(path, lambda m: describe(m, "ltsh.precision", '"fp16"')), ModelFileError, "is of fp16"),
         (lambda path: change(path, lambda m: spoil(m, "coarse.0")), ModelFileError, r"coarse\.0.* holds NaN"),
         (lambda path: change(path, lambda m: spoil(m, "offset")), InputError, "normalised otherwise"),
+        (
+            lambda path: change(path, lambda m: tensor_of(m, "offset").dims.append(2)),
+            ModelFileError,
+            "offset is damaged",
+        ),
+        (lambda path: change(path, lambda m: kind_of(m, "fine.0", 99)), ModelFileError, r"fine\.0.* is damaged"),
+        (
+            lambda path: change(path, lambda m: put(m, "fine.0", np.float64)),
+            ModelFileError,
+            r"fine\.0.* is float64, not",
+        ),
+        (lambda path: change(path, lambda m: put(m, "0.0.bias", cut=1)), InputError, r"bias has shape \[1\]"),
     ],
 )
 def test_what_cannot_be_begun_with_is_named(light: Path, damage: Any, kind: type[Exception], message: str) -> None:
@@ -163,6 +194,7 @@ def begun_with(path: Path, **changes: Any) -> RunConfig:
     [
         ({"skeleton": "lsp14"}, "another skeleton"),
         ({"network": {"name": LIGHT}}, "the configured network's has"),
+        ({"skeleton": "coco17"}, "ltsh15, and coco17 is configured"),
         ({"network": {"name": VGG}}, "another network"),
         ({"network": {"name": LIGHT, "config": TINY[LIGHT] | {"std": [0.2, 0.2, 0.2]}}}, "normalised otherwise"),
     ],
@@ -182,7 +214,42 @@ def test_a_run_that_began_so_goes_on_without_the_file(light: Path, tmp_path: Pat
     for run in (whole, parts):
         origin = load_checkpoint(run.folder / "last.safetensors")[1]
         assert origin.training_data == "real; before that: drawings"
-        assert origin.licence == "the weights it began with: CC0-1.0"
+        assert origin.licence == "not known; the weights it began with: CC0-1.0"
+
+
+def test_what_weights_learned_from_is_said_once(light: Path, tmp_path: Path) -> None:
+    init = light
+    for name in ("a", "b", "c"):
+        run, _ = trained(begun_with(init, steps=1), tmp_path / name)
+        init = run.folder / "last.safetensors"
+    assert load_checkpoint(init)[1].training_data == "real; before that: drawings"
+    no_more_known, _ = trained(tiny_config(steps=1), tmp_path / "d")
+    last, _ = trained(tiny_config(steps=1, init=str(no_more_known.folder / "last.safetensors")), tmp_path / "e")
+    assert load_checkpoint(last.folder / "last.safetensors")[1].licence == "not known"
+
+
+@pytest.mark.parametrize("later", ["default", "nowhere.onnx", None])
+def test_a_run_that_goes_on_keeps_what_it_began_with(
+    light: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, later: str | None
+) -> None:
+    trained(begun_with(light, steps=2), tmp_path / "run")
+    run, _ = trained(begun_with(light, init=later, steps=3), tmp_path / "run", resume=True)
+    assert "begins with nothing else" in caplog.text
+    assert run.config.init == str(light)
+    assert run.origin is not None
+    (tmp_path / "run" / "metrics.jsonl").touch()
+    write_card(run, None)
+    card = (tmp_path / "run" / "model_card.md").read_text(encoding="utf-8")
+    assert f"began with the weights in `{light}`, which had learned from: drawings. Their licence: CC0-1.0." in card
+
+
+def test_a_run_from_before_origins_were_kept_does_not_know_its_own(light: Path, tmp_path: Path) -> None:
+    trained(begun_with(light, steps=2), tmp_path)
+    state = torch.load(tmp_path / "state.pt", weights_only=True)
+    del state["origin"]
+    torch.save(state, tmp_path / "state.pt")
+    trained(begun_with(light, steps=3), tmp_path, resume=True)
+    assert load_checkpoint(tmp_path / "last.safetensors")[1].training_data == "real; before that: not known"
 
 
 def test_a_run_measures_its_own_crops_before_it_learns(light: Path, tmp_path: Path) -> None:
@@ -204,6 +271,13 @@ def test_the_packages_own_model_can_be_begun_with(tmp_path: Path) -> None:
     with torch.no_grad():
         heatmaps, _ = ImageNetwork(run.network.eval())(pictures(1))
     np.testing.assert_allclose(heatmaps[0].numpy(), fields.heatmaps, atol=1e-4)
+
+
+@pytest.mark.parametrize(("init", "problem"), [("Default", "no such file"), (".", "it is a folder")])
+def test_weights_that_are_not_there_are_named_with_what_could_be(tmp_path: Path, init: str, problem: str) -> None:
+    with pytest.raises(InputError, match=problem) as caught:
+        prepare(tiny_config(init=init), tmp_path / "run")
+    assert "`default`" in caught.value.remedy
 
 
 def test_where_the_first_weights_came_from_is_checked(tmp_path: Path) -> None:

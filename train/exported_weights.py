@@ -24,6 +24,7 @@ from ltsh_deploy.checkpoints import Provenance
 from ltsh_deploy.errors import InputError, ModelFileError
 from ltsh_deploy.network_base import ImageNetwork, PoseNetwork
 from ltsh_deploy.parts import import_part
+from ltsh_deploy.train.network_choice import check_alike
 
 __all__ = ["load_exported_weights", "measure_normalisations"]
 
@@ -52,53 +53,44 @@ def load_exported_weights(network: PoseNetwork, path: str | Path) -> Provenance:
     from ltsh_deploy.descriptions import ModelDescription
 
     path = Path(path)
-    metadata, weights, biases = _read(path)
+    model = _load(path)
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
     if "ltsh.version" not in metadata:
         raise ModelFileError(
             f"{path}: is no ONNX file that `ltsh export` wrote, and others' networks cannot learn here",
             "Name a checkpoint (.safetensors), or a file that `ltsh export` made of one.",
         )
     description = ModelDescription.from_metadata(metadata, str(path))
-    if description.precision != "fp32":
+    # Files of older versions do not say it.
+    if description.precision not in ("", "fp32"):
         raise ModelFileError(
-            f"{path}: is of {description.precision}, in which too little of its weights is left to learn from",
-            "Name the fp32 file, or the checkpoint that it was made from.",
+            f"{path}: is of {description.precision}, in which too little of its weights is left to learn from", _FLOAT32
         )
-    for what, own, other in (
-        ("network", network.name, description.network),
-        ("skeleton", network.skeleton, description.skeleton),
-    ):
-        if own != other:
-            raise InputError(f"{path}: has another {what} than the configuration asks for: {other}, not {own}", _ALIKE)
-    image_network = ImageNetwork(network)
-    for key in ("scale", "offset"):
-        own_values = getattr(image_network, key).numpy()
-        if key not in weights or not np.allclose(weights[key], own_values, rtol=1e-5, atol=1e-7):
-            raise InputError(f"{path}: pictures are normalised otherwise than the configured network does it", _ALIKE)
+    check_alike(network, description.network, description.skeleton, str(path))
+    constants = _constants(model, path)
+    _check_normalisation(network, model, constants, path)
+    # Exporters let equal biases share one tensor, so a bias is looked for where it is used.
+    biases = {node.input[1]: node.input[2] for node in model.graph.node if node.op_type == "Conv" and node.input[2:]}
     with torch.no_grad():
         for name, layer, normalisation in _convolutions(network):
             key = f"{_PREFIX}{name}.weight"
-            found = weights.get(key)
-            if found is None or found.shape != tuple(layer.weight.shape):
-                shape = "is missing" if found is None else f"has shape {list(found.shape)}"
-                raise InputError(
-                    f"{path}: tensor {key} {shape}, the configured network's has {list(layer.weight.shape)}", _ALIKE
-                )
-            bias = biases.get(key, np.zeros(layer.out_channels, np.float32))
-            if not np.isfinite(found).all() or not np.isfinite(bias).all():
-                raise ModelFileError(f"{path}: tensor {key} or its bias holds NaN or infinity", "Export it again.")
-            layer.weight.copy_(torch.tensor(found))
+            weight = _tensor(constants, key, tuple(layer.weight.shape), path)
+            shape = (layer.out_channels,)
+            bias = _tensor(constants, biases[key], shape, path) if key in biases else torch.zeros(shape)
+            layer.weight.copy_(weight)
             if normalisation is None:
                 assert layer.bias is not None
-                layer.bias.copy_(torch.tensor(bias))
+                layer.bias.copy_(bias)
             else:
                 normalisation.reset_parameters()
                 normalisation.weight.fill_(math.sqrt(1 + normalisation.eps))
-                normalisation.bias.copy_(torch.tensor(bias))
+                normalisation.bias.copy_(bias)
     return Provenance(description.training_data, description.licence, description.notes)
 
 
-_ALIKE = "Give network, network.config and skeleton as in the run that it was exported from."
+_ALIKE = "Give network and network.config as in the run that it was exported from."
+_FLOAT32 = "Name the fp32 file, or the checkpoint that it was made from."
+_AGAIN = "Export or copy it again."
 
 
 def measure_normalisations(network: PoseNetwork, batches: Iterable[Tensor]) -> None:
@@ -173,23 +165,53 @@ def _convolutions(network: PoseNetwork) -> Iterator[tuple[str, nn.Conv2d, nn.Bat
             yield name, module, followers.get(module)
 
 
-def _read(path: Path) -> tuple[dict[str, str], Arrays, Arrays]:
-    """A file's metadata, its constants by name, and the biases of convolutions by the name of their weights."""
+def _load(path: Path) -> Any:
     onnx = import_part("onnx", "Beginning with an ONNX file", "export")
     from google.protobuf.message import DecodeError
 
     try:
-        model = onnx.load(str(path))
+        return onnx.load(str(path))
     except OSError as error:
         raise ModelFileError(f"{path}: cannot be read ({error.strerror or error})") from None
     except (DecodeError, ValueError, onnx.checker.ValidationError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise ModelFileError(f"{path}: cannot be read as ONNX ({reason})", "Export or copy it again.") from None
-    constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
-    # Exporters let equal biases share one tensor, so a bias is looked for where it is used.
-    biases = {
-        node.input[1]: constants[node.input[2]]
-        for node in model.graph.node
-        if node.op_type == "Conv" and len(node.input) > 2 and node.input[2] in constants
-    }
-    return {entry.key: entry.value for entry in model.metadata_props}, constants, biases
+        raise ModelFileError(f"{path}: cannot be read as ONNX ({reason})", _AGAIN) from None
+
+
+def _constants(model: Any, path: Path) -> Arrays:
+    from onnx.numpy_helper import to_array
+
+    constants = {}
+    for tensor in model.graph.initializer:
+        try:
+            constants[tensor.name] = to_array(tensor)
+        # Of a type that there is not, or with more or fewer values than its shape says.
+        except (ValueError, TypeError, KeyError) as error:
+            raise ModelFileError(f"{path}: tensor {tensor.name} is damaged ({error})", _AGAIN) from None
+    return constants
+
+
+def _tensor(constants: Arrays, key: str, shape: tuple[int, ...], path: Path) -> Tensor:
+    """One of them, of a known shape."""
+    found = constants.get(key)
+    if found is None or found.shape != shape:
+        problem = "is missing" if found is None else f"has shape {list(found.shape)}"
+        raise InputError(f"{path}: tensor {key} {problem}, the configured network's has {list(shape)}", _ALIKE)
+    if found.dtype != np.float32:
+        raise ModelFileError(f"{path}: tensor {key} is {found.dtype}, not float32", _FLOAT32)
+    if not np.isfinite(found).all():
+        raise ModelFileError(f"{path}: tensor {key} holds NaN or infinity", _AGAIN)
+    return torch.tensor(found)
+
+
+def _check_normalisation(network: PoseNetwork, model: Any, constants: Arrays, path: Path) -> None:
+    """Pictures are multiplied by one constant, and another is added to them."""
+    images = ImageNetwork(network)
+    for kind, own in (("Mul", images.scale.numpy()), ("Add", images.offset.numpy())):
+        names = [name for node in model.graph.node if node.op_type == kind for name in node.input]
+        if not any(name in constants and _same(constants[name], own) for name in names):
+            raise InputError(f"{path}: pictures are normalised otherwise than the configured network does it", _ALIKE)
+
+
+def _same(found: npt.NDArray[Any], own: npt.NDArray[np.float32]) -> bool:
+    return found.dtype == own.dtype and found.shape == own.shape and np.allclose(found, own, rtol=1e-5, atol=1e-7)

@@ -94,16 +94,13 @@ class Keeper:
     def _save(self, name: str, network: PoseNetwork, step: int) -> None:
         config, sets = self._config, [pool.dataset for pool in self._pools.training]
         best = "" if self.best is None else f", best PCK@0.2 {self.best:.1f}"
-        data = [", ".join(dict.fromkeys(each.name for each in sets))]
-        licences = [f"data {each.name}: {each.licence}" for each in sets if each.licence]
+        data = ", ".join(dict.fromkeys(each.name for each in sets))
+        licence = "; ".join(dict.fromkeys(f"data {each.name}: {each.licence}" for each in sets if each.licence))
         if self.origin is not None:
-            data.append(f"before that: {self.origin.training_data or 'not known'}")
-            licences += [f"the weights it began with: {self.origin.licence}"] if self.origin.licence else []
-        provenance = Provenance(
-            training_data="; ".join(data),
-            licence="; ".join(dict.fromkeys(licences)),
-            notes=f"ltsh train, seed {config.seed}, step {step} of {config.steps}{best}",
-        )
+            data = _after(data, "; before that: ", self.origin.training_data)
+            licence = _after(licence, "; the weights it began with: ", self.origin.licence)
+        notes = f"ltsh train, seed {config.seed}, step {step} of {config.steps}{best}"
+        provenance = Provenance(training_data=data, licence=licence, notes=notes)
         save_checkpoint(self._folder / name, network, provenance, config.size)
 
     def state_dict(self) -> dict[str, Any]:
@@ -127,7 +124,8 @@ class Keeper:
             OutputError: when it cannot be written.
         """
         self.best = state["best"]
-        origin = state.get("origin")
+        # States of the first version do not say where the weights came from.
+        origin = state.get("origin", {} if self._config.init is not None else None)
         self.origin = None if origin is None else Provenance(**origin)
         # States of the first version do not hold the file.
         self._best_file = state["best_file"] if "best_file" in state else self._read_best()
@@ -163,3 +161,9 @@ class Keeper:
         if config.validation.view == "crop":
             used.add("crop.target_scale")
         return name in used or name.startswith(f"data.sets.{config.data.validation}.")
+
+
+def _after(now: str, mark: str, before: str) -> str:
+    """What holds now and what held before it, each once, however often a network was trained on."""
+    known = [text or "not known" for text in (now, *before.split(mark))]
+    return mark.join(dict.fromkeys(known))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import os
 import platform
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,18 +15,18 @@ import torch
 
 from ltsh_deploy.checkpoints import Provenance, load_checkpoint
 from ltsh_deploy.default_model import default_model
-from ltsh_deploy.errors import ConfigError, DeviceError, InputError
+from ltsh_deploy.errors import ConfigError, DeviceError, InputError, ModelFileError
 from ltsh_deploy.network_base import PoseNetwork
 from ltsh_deploy.networks import create_network
 from ltsh_deploy.skeletons import Skeleton, load_skeleton
-from ltsh_deploy.train.batches import CropMaker, collate
+from ltsh_deploy.train.batches import CropMaker, Loader
 from ltsh_deploy.train.config_file import about_key, dump_config, save_config
 from ltsh_deploy.train.data import Pools, group_people, open_pools
 from ltsh_deploy.train.exported_weights import load_exported_weights, measure_normalisations
 from ltsh_deploy.train.folder import CONFIG, STATE, open_folder
 from ltsh_deploy.train.groups import Groups
 from ltsh_deploy.train.loop import Run
-from ltsh_deploy.train.network_choice import network_stride
+from ltsh_deploy.train.network_choice import check_alike, network_stride
 from ltsh_deploy.train.processes import first_alone, num_processes, together
 from ltsh_deploy.train.sampling import Sampler
 from ltsh_deploy.train.sessions import Session
@@ -37,6 +40,8 @@ if TYPE_CHECKING:
     from ltsh_deploy.train.config import RunConfig
 
 __all__ = ["choose_device", "create_student", "prepare"]
+
+_log = logging.getLogger(__name__)
 
 #: What ``init`` calls the model that comes with the package.
 _DEFAULT = "default"
@@ -73,6 +78,8 @@ def prepare(config: RunConfig, out: Path, *, resume: bool = False, source: Path 
     cv2.setNumThreads(1)
     first_alone(lambda: open_folder(out, dump_config(config), resume=resume, source=source))
     state = together(lambda: load_state(out / STATE)) if resume else None
+    if state is not None:
+        config = _as_begun(config, state["config"].get("init"))
     pools, groups = together(lambda: _read_data(config, skeleton))
     if _is_exported(beginning.init):
         together(lambda: _measure_normalisations(config, network, pools, groups))
@@ -113,8 +120,21 @@ def _measure_normalisations(config: RunConfig, network: PoseNetwork, pools: Pool
     """Give them the statistics of the crops of the first steps, which are the same in every process."""
     sampler = Sampler(pools.training, pools.parts, config.batch, config.seed, groups.members)
     make = CropMaker(sampler, config, network.stride)
-    crops = (make(*divmod(i, config.batch)) for i in range(_MEASURED_CROPS))
-    measure_normalisations(network, (collate([crop]).images for crop in crops))
+    _log.info("init: measuring what the network's normalisations see, on %d crops", _MEASURED_CROPS)
+    with Loader(make, range(config.batch), config.workers, config.prefetch) as loader:
+        batches = loader.batches(0, math.ceil(_MEASURED_CROPS / config.batch))
+        # One by one, so that the size of batches changes not a bit of the sums.
+        crops = chain.from_iterable(batch.images.chunk(config.batch) for batch in batches)
+        measure_normalisations(network, islice(crops, _MEASURED_CROPS))
+
+
+def _as_begun(config: RunConfig, init: str | None) -> RunConfig:
+    """The configuration with the weights that the run truly began with."""
+    if config.init != init:
+        _log.warning(
+            "init: the run began with %s; a run that goes on begins with nothing else", init or "random weights"
+        )
+    return config.model_copy(update={"init": init})
 
 
 def _device_name(device: torch.device) -> str:
@@ -166,18 +186,21 @@ def create_student(config: RunConfig, skeleton: Skeleton) -> tuple[PoseNetwork, 
     if config.init is None:
         return network, None
     with about_key("init"):
+        path = default_model() if config.init == _DEFAULT else Path(config.init)
+        if not path.is_file():
+            problem = "it is a folder" if path.is_dir() else "there is no such file"
+            raise ModelFileError(
+                f"{path}: cannot be read ({problem})",
+                "Name a checkpoint, an ONNX file that `ltsh export` wrote, or `default`, the package's own model.",
+            )
         if _is_exported(config.init):
-            return network, load_exported_weights(network, default_model() if config.init == _DEFAULT else config.init)
-        first, origin = load_checkpoint(config.init)
-    for what, own, other in (
-        ("network", network.name, first.name),
-        ("configuration of the network", network.config, first.config),
-        ("skeleton", network.skeleton, first.skeleton),
-    ):
-        if own != other:
+            return network, load_exported_weights(network, path)
+        first, origin = load_checkpoint(path)
+        check_alike(network, first.name, first.skeleton, str(path))
+        if first.config != network.config:
             raise InputError(
-                f"init: {config.init} has another {what} than the configuration asks for: {other}, not {own}",
-                "Name the network, its configuration and the skeleton as in the run that wrote it.",
+                f"{path}: is of another configuration of the network: {first.config}, not {network.config}",
+                "Give network.config as in the run that wrote it.",
             )
     return first, origin
 
