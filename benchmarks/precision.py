@@ -22,10 +22,10 @@ from ltsh_deploy.datasets.stored import read_bytes
 from ltsh_deploy.default_model import default_model
 from ltsh_deploy.evaluation.evaluation import evaluate_model
 from ltsh_deploy.export.accuracy import VerificationData, open_verification, verify
-from ltsh_deploy.export.graphs import read_model
 from ltsh_deploy.export.precision import CALIBRATION_PICTURES, Quantisation, export_precision
 from ltsh_deploy.export.to_float16 import rounding_as_float16
 from ltsh_deploy.images import read_image
+from ltsh_deploy.onnx_files import read_model
 from ltsh_deploy.runtimes import OnnxRuntime
 
 SHARED = Path(__file__).parent.parent.parent / "shared" / "data"

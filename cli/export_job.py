@@ -135,7 +135,8 @@ class ExportJob:
             # Whoever wrote it: an engine computes in what the file does.
             return True
         import_part("onnx", "Exporting", "export")
-        from ltsh_deploy.export.graphs import read_own_model, read_precision
+        from ltsh_deploy.export.graphs import read_precision
+        from ltsh_deploy.onnx_files import read_own_model
 
         given = read_precision(read_own_model(self.source)[0])
         if self.precision not in (None, given) or self.size is not None:

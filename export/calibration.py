@@ -18,8 +18,8 @@ from ltsh_deploy.onnx_session import first_line, onnx_failures, quiet_session
 
 if TYPE_CHECKING:
     from ltsh_deploy.descriptions import ModelDescription
-    from ltsh_deploy.export.graphs import Model
     from ltsh_deploy.frames import Source
+    from ltsh_deploy.onnx_files import Model
 
 __all__ = ["FEWEST", "Values", "choose_pictures", "measure_values", "network_inputs", "read_inputs"]
 

@@ -1,21 +1,19 @@
-"""ONNX graphs as files and as what computes what: reading them, tensors' types, what is computed in which precision."""
+"""ONNX graphs as what computes what: tensors' types, and what is computed in which precision."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 from onnx import TensorProto
 
-from ltsh_deploy.errors import ExportError, ModelFileError
-
-if TYPE_CHECKING:
-    from ltsh_deploy.descriptions import ModelDescription
+from ltsh_deploy.errors import ExportError
+from ltsh_deploy.onnx_files import Model, read_model
 
 __all__ = [
     "WEIGHTED",
@@ -23,12 +21,8 @@ __all__ = [
     "array_of",
     "check_model",
     "count_precisions",
-    "read_model",
-    "read_own_model",
     "read_precision",
 ]
-
-Model: TypeAlias = Any
 
 #: Operators that multiply by weights: what a network's precision is that of.
 WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
@@ -99,43 +93,6 @@ class Graph:
             if node.op_type in WEIGHTED or reached.intersection(node.input):
                 reached.update(node.output)
                 yield node
-
-
-def read_model(path: Path) -> Model:
-    """An ONNX file's content.
-
-    Raises:
-        ModelFileError: when it cannot be read.
-    """
-    from google.protobuf.message import DecodeError
-
-    try:
-        return onnx.load(str(path))
-    except OSError as error:
-        raise ModelFileError(f"{path}: the model file cannot be read ({error.strerror or error})") from None
-    except (DecodeError, ValueError, onnx.checker.ValidationError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise ModelFileError(f"{path}: cannot be read as ONNX ({reason})", "Export or copy it again.") from None
-
-
-def read_own_model(path: Path) -> tuple[Model, ModelDescription]:
-    """An ONNX file that this program wrote, and its description.
-
-    Raises:
-        ModelFileError: when it cannot be read, or another program wrote it.
-    """
-    from ltsh_deploy.descriptions import ModelDescription
-
-    model = read_model(path)
-    metadata = {entry.key: entry.value for entry in model.metadata_props}
-    inputs = [(value.name, value.type.tensor_type.elem_type) for value in model.graph.input]
-    if "ltsh.version" not in metadata or inputs != [("image", TensorProto.UINT8)]:
-        raise ModelFileError(
-            f"{path}: is no ONNX file that `ltsh export` wrote, so nothing is known of its inside",
-            "Export a checkpoint of this project (.safetensors). Others' models run, become engines "
-            "and go to Triton as they are, without --precision and the like.",
-        )
-    return model, ModelDescription.from_metadata(metadata, str(path))
 
 
 def check_model(model: Model, remedy: str) -> None:

@@ -22,6 +22,7 @@ from ltsh_deploy import __version__
 from ltsh_deploy.errors import UsageError
 from ltsh_deploy.export.accuracy import Accuracy, VerificationData, verify
 from ltsh_deploy.export.to_onnx import DEFAULT_OPSET, check_target, export_onnx
+from ltsh_deploy.onnx_files import read_own_model
 from ltsh_deploy.parts import import_part
 from ltsh_deploy.runtimes import OnnxRuntime
 from ltsh_deploy.whole_files import WholeFile, write_whole
@@ -169,7 +170,7 @@ def check_request(
     """
     import_part("onnx", "Exporting", "export")
     import_part("onnxruntime", "Proving an export", "cpu", "gpu")
-    from ltsh_deploy.export.graphs import read_own_model, read_precision
+    from ltsh_deploy.export.graphs import read_precision
 
     check_target(source, output, overwrite)
     is_onnx, given = source.suffix.lower() == ".onnx", "fp32"
@@ -209,7 +210,7 @@ def _convert(
     """The model to write, described."""
     import onnx
 
-    from ltsh_deploy.export.graphs import check_model, read_own_model
+    from ltsh_deploy.export.graphs import check_model
 
     model, description = read_own_model(base)
     description = description.model_copy(update={"precision": precision, "size": size or description.size})
@@ -265,7 +266,7 @@ def _quantise(model: Any, description: ModelDescription, how: Quantisation, done
 
 def _report(file: WholeFile, parity: Parity | None, likeness: Likeness | None, accuracy: Accuracy | None) -> OnnxExport:
     """Read back what was written."""
-    from ltsh_deploy.export.graphs import count_precisions, read_own_model, read_precision
+    from ltsh_deploy.export.graphs import count_precisions, read_precision
 
     model, description = read_own_model(file.temporary)
     opset = next(entry.version for entry in model.opset_import if not entry.domain)

@@ -26,7 +26,8 @@ from onnx import TensorProto, helper
 
 from ltsh_deploy.errors import ExportError
 from ltsh_deploy.export.calibration import Values
-from ltsh_deploy.export.graphs import WEIGHTED, Graph, Model, array_of
+from ltsh_deploy.export.graphs import WEIGHTED, Graph, array_of
+from ltsh_deploy.onnx_files import Model
 
 __all__ = ["STYLES", "Plan", "Style", "plan", "quantise", "style_of"]
 

@@ -18,7 +18,8 @@ from onnx import TensorProto, helper
 
 from ltsh_deploy.errors import ExportError
 from ltsh_deploy.export.calibration import measure_values, network_inputs
-from ltsh_deploy.export.graphs import Graph, Model, array_of
+from ltsh_deploy.export.graphs import Graph, array_of
+from ltsh_deploy.onnx_files import Model
 
 if TYPE_CHECKING:
     from ltsh_deploy.descriptions import ModelDescription

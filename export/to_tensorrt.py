@@ -25,9 +25,10 @@ from ltsh_deploy.export.engine_parity import EngineParity, compare_engine
 from ltsh_deploy.export.engine_precision import check_precision
 from ltsh_deploy.export.engine_progress import BuildProgress, Done, uninterrupted
 from ltsh_deploy.export.engine_shapes import read_input
-from ltsh_deploy.export.graphs import count_precisions, read_model, read_precision
+from ltsh_deploy.export.graphs import count_precisions, read_precision
 from ltsh_deploy.export.kinds import COMPATIBILITIES
 from ltsh_deploy.nvidia_driver import Gpu, find_gpu
+from ltsh_deploy.onnx_files import read_model
 from ltsh_deploy.parts import import_part
 from ltsh_deploy.result_names import refuse_overwriting
 from ltsh_deploy.tensorrt_library import import_tensorrt, library_name, library_version, listen

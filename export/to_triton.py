@@ -173,7 +173,7 @@ def _read_onnx(path: Path) -> tuple[ServedModel, bytes, str]:
     """What to serve of an ONNX file, and its content with all weights inside."""
     onnx = import_part("onnx", "Exporting", "export")
     from ltsh_deploy.descriptions import find_description
-    from ltsh_deploy.export.graphs import read_model
+    from ltsh_deploy.onnx_files import read_model
 
     # onnxruntime says what it sees in the file, since it is what Triton's backend asks.
     session, _ = open_session(path, "cpu", 0, None)

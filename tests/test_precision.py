@@ -21,11 +21,12 @@ from ltsh_deploy.errors import ExportError, InputError, ModelFileError, SourceEr
 from ltsh_deploy.export import to_onnx
 from ltsh_deploy.export.accuracy import open_verification
 from ltsh_deploy.export.calibration import measure_values
-from ltsh_deploy.export.graphs import Graph, check_model, count_precisions, read_own_model, read_precision
+from ltsh_deploy.export.graphs import Graph, check_model, count_precisions, read_precision
 from ltsh_deploy.export.precision import OnnxExport, Quantisation, export_precision
 from ltsh_deploy.export.quantise import STYLES, plan, quantise, style_of
 from ltsh_deploy.export.to_float16 import LARGEST, rounding_as_float16, to_float16
 from ltsh_deploy.export.to_onnx import export_onnx
+from ltsh_deploy.onnx_files import read_own_model
 from ltsh_deploy.outputs import write_image
 from ltsh_deploy.runtimes import OnnxRuntime
 from tests.arms_onnx import arms_values, write_arms

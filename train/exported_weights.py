@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from ltsh_deploy.checkpoints import Provenance
 from ltsh_deploy.errors import InputError, ModelFileError
 from ltsh_deploy.network_base import ImageNetwork, PoseNetwork
-from ltsh_deploy.parts import import_part
+from ltsh_deploy.onnx_files import Model, read_own_model
 from ltsh_deploy.train.network_choice import check_alike
 
 __all__ = ["load_exported_weights", "measure_normalisations"]
@@ -50,17 +50,8 @@ def load_exported_weights(network: PoseNetwork, path: str | Path) -> Provenance:
         InputError: when it is of another network, configuration or skeleton.
         MissingPartError: when onnx is not installed.
     """
-    from ltsh_deploy.descriptions import ModelDescription
-
     path = Path(path)
-    model = _load(path)
-    metadata = {entry.key: entry.value for entry in model.metadata_props}
-    if "ltsh.version" not in metadata:
-        raise ModelFileError(
-            f"{path}: is no ONNX file that `ltsh export` wrote, and others' networks cannot learn here",
-            "Name a checkpoint (.safetensors), or a file that `ltsh export` made of one.",
-        )
-    description = ModelDescription.from_metadata(metadata, str(path))
+    model, description = read_own_model(path, _OWN)
     # Files of older versions do not say it.
     if description.precision not in ("", "fp32"):
         raise ModelFileError(
@@ -90,6 +81,7 @@ def load_exported_weights(network: PoseNetwork, path: str | Path) -> Provenance:
 
 _ALIKE = "Give network and network.config as in the run that it was exported from."
 _FLOAT32 = "Name the fp32 file, or the checkpoint that it was made from."
+_OWN = "Name a checkpoint (.safetensors), or a file that `ltsh export` made of one."
 _AGAIN = "Export or copy it again."
 
 
@@ -165,20 +157,7 @@ def _convolutions(network: PoseNetwork) -> Iterator[tuple[str, nn.Conv2d, nn.Bat
             yield name, module, followers.get(module)
 
 
-def _load(path: Path) -> Any:
-    onnx = import_part("onnx", "Beginning with an ONNX file", "export")
-    from google.protobuf.message import DecodeError
-
-    try:
-        return onnx.load(str(path))
-    except OSError as error:
-        raise ModelFileError(f"{path}: cannot be read ({error.strerror or error})") from None
-    except (DecodeError, ValueError, onnx.checker.ValidationError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise ModelFileError(f"{path}: cannot be read as ONNX ({reason})", _AGAIN) from None
-
-
-def _constants(model: Any, path: Path) -> Arrays:
+def _constants(model: Model, path: Path) -> Arrays:
     from onnx.numpy_helper import to_array
 
     constants = {}
@@ -204,7 +183,7 @@ def _tensor(constants: Arrays, key: str, shape: tuple[int, ...], path: Path) -> 
     return torch.tensor(found)
 
 
-def _check_normalisation(network: PoseNetwork, model: Any, constants: Arrays, path: Path) -> None:
+def _check_normalisation(network: PoseNetwork, model: Model, constants: Arrays, path: Path) -> None:
     """Pictures are multiplied by one constant, and another is added to them."""
     images = ImageNetwork(network)
     for kind, own in (("Mul", images.scale.numpy()), ("Add", images.offset.numpy())):
